@@ -1,0 +1,240 @@
+//! What stands on the decoder: the language-modelling head and the classification head, and their losses.
+
+use burn::module::Module;
+use burn::tensor::activation::log_softmax;
+use burn::tensor::{DType, Tensor, TensorData};
+
+use super::batch::TokenBatch;
+use super::llama::Llama;
+use crate::config::LlamaConfig;
+use crate::error::{Error, Misshapen};
+use crate::linear::Linear;
+use crate::params::{Visitor, Walk, for_each_site};
+use crate::task::TaskKind;
+use crate::weights::Weights;
+
+/// A decoder that predicts the next token.
+#[derive(Module, Debug)]
+pub struct CausalLm {
+    /// The decoder.
+    pub model: Llama,
+    lm_head: Option<Linear>,
+}
+
+impl CausalLm {
+    /// Takes a model of this shape from `weights`; the head is the embedding table itself where `config` ties them.
+    pub fn build<W: Weights>(config: &LlamaConfig, weights: &mut W) -> Self {
+        let model = Llama::build(config, weights);
+        let shape = [config.vocab_size, config.hidden_size];
+        let lm_head = (!config.tie_word_embeddings)
+            .then(|| Linear::build(weights, "lm_head", shape, false, config.initializer_range));
+        Self { model, lm_head }
+    }
+
+    /// Unnormalised log-probabilities of the next token, f32.
+    ///
+    /// # Shapes
+    /// - result: `[B, T, V]`
+    #[must_use]
+    pub fn logits(&self, batch: &TokenBatch) -> Tensor<3> {
+        self.project(self.model.forward(batch.ids()))
+    }
+
+    /// Negative log-likelihood summed over every token that has a predecessor, f32. Padding is never projected.
+    ///
+    /// Divide by [`TokenBatch::num_targets`], or by that of a whole update, for a mean.
+    ///
+    /// # Shapes
+    /// - result: `[1]`
+    #[must_use]
+    pub fn nll_sum(&self, batch: &TokenBatch) -> Tensor<1> {
+        let (rows, targets) = batch.next_token_rows();
+        let device = batch.ids().device();
+        if rows.is_empty() {
+            return Tensor::zeros([1], (&device, DType::F32));
+        }
+        let hidden = self.model.forward(batch.ids()).flatten::<2>(0, 1); // [B·T, D]
+        let logits = self.project(hidden.select(0, batch.int_row(rows))); // [N, V]
+        let targets = batch.int_row(targets).unsqueeze_dim(1); // [N, 1]
+        log_softmax(logits, 1).gather(1, targets).sum().neg()
+    }
+
+    fn project<const N: usize>(&self, hidden: Tensor<N>) -> Tensor<N> {
+        let logits = match &self.lm_head {
+            Some(head) => head.forward(hidden),
+            None => {
+                let table = self.model.embed_tokens.val().transpose();
+                burn::tensor::module::linear(hidden, table, None)
+            }
+        };
+        logits.cast(DType::F32)
+    }
+}
+
+impl Walk for CausalLm {
+    fn walk(&mut self, visitor: &mut dyn Visitor) {
+        self.model.walk(visitor);
+        if let Some(head) = self.lm_head.as_mut() {
+            visitor.linear("lm_head", head);
+        }
+    }
+}
+
+/// A decoder that classifies a note by the hidden state of its last token.
+#[derive(Module, Debug)]
+pub struct Classifier {
+    /// The decoder.
+    pub model: Llama,
+    score: Linear,
+}
+
+/// Path of the classification head, as in `LlamaForSequenceClassification`.
+pub const SCORE: &str = "score";
+
+impl Classifier {
+    /// Puts a head of `num_labels` outputs, without bias, on `model`; its weight comes from `weights`, trainable.
+    pub fn build<W: Weights>(model: Llama, config: &LlamaConfig, num_labels: usize, weights: &mut W) -> Self {
+        let shape = [num_labels, config.hidden_size];
+        let score = Linear::build(weights, SCORE, shape, false, config.initializer_range);
+        let mut classifier = Self { model, score };
+        classifier.score.weight = classifier.score.weight.clone().set_require_grad(true);
+        classifier
+    }
+
+    /// Unnormalised scores of each note, f32.
+    ///
+    /// # Shapes
+    /// - result: `[B, labels]`
+    #[must_use]
+    pub fn logits(&self, batch: &TokenBatch) -> Tensor<2> {
+        let hidden = self.model.forward(batch.ids()).flatten::<2>(0, 1); // [B·T, D]
+        let pooled = hidden.select(0, batch.int_row(batch.last_rows())); // [B, D]
+        self.score.forward(pooled.cast(DType::F32))
+    }
+}
+
+/// Weight of the classification head of `model`, `[labels, D]`, if it has one.
+pub fn head_weight(model: &mut dyn Walk) -> Option<Tensor<2>> {
+    let mut weight = None;
+    for_each_site(model, |path, linear| {
+        if path == SCORE {
+            weight = Some(linear.weight.val());
+        }
+    });
+    weight
+}
+
+/// Replaces the weight of the classification head; a model without a head is left as it is.
+///
+/// # Errors
+/// [`Error::Tensors`] if `weight` has another shape than the head.
+pub fn set_head_weight(model: &mut dyn Walk, weight: &Tensor<2>) -> Result<(), Error> {
+    let mut misshapen = Vec::new();
+    for_each_site(model, |path, linear| {
+        if path != SCORE {
+            return;
+        }
+        if linear.shape() != weight.dims() {
+            misshapen.push(Misshapen {
+                name: format!("{SCORE}.weight"),
+                expected: linear.shape().to_vec(),
+                found: weight.dims().to_vec(),
+            });
+            return;
+        }
+        let trainable = linear.weight.is_require_grad();
+        linear.weight = linear
+            .weight
+            .clone()
+            .map(|_| weight.clone())
+            .set_require_grad(trainable);
+    });
+    if misshapen.is_empty() {
+        return Ok(());
+    }
+    let what = "the classification head".to_owned();
+    Err(Error::Tensors {
+        what,
+        missing: vec![],
+        unexpected: vec![],
+        misshapen,
+    })
+}
+
+impl Walk for Classifier {
+    fn walk(&mut self, visitor: &mut dyn Visitor) {
+        self.model.walk(visitor);
+        visitor.linear(SCORE, &mut self.score);
+    }
+}
+
+/// Loss of a batch of classified notes, in two parts so that micro-batches of one update can be weighed together:
+/// the loss is `sum / weight`.
+#[derive(Debug)]
+pub struct WeightedLoss {
+    /// Weighted sum of the notes' losses, `[1]`.
+    pub sum: Tensor<1>,
+    /// Sum of the weights.
+    pub weight: f64,
+}
+
+/// Loss of `logits` (`[B, labels]`) against the truth of each note, one 0/1 row over the labels per note.
+///
+/// - One label per note: cross-entropy, each note weighing as its class does; the mean is `Σ w·nll / Σ w`, as
+///   PyTorch's. Without `class_weights` every class weighs 1.
+/// - Any number of labels: binary cross-entropy on logits, the mean over notes and labels.
+///
+/// # Panics
+/// If `targets` does not have one row of `labels` values per note, or a single-label row has no 1.
+#[must_use]
+pub fn classification_loss(
+    kind: TaskKind,
+    logits: Tensor<2>,
+    targets: &[Vec<f32>],
+    class_weights: Option<&[f64]>,
+) -> WeightedLoss {
+    let [notes, labels] = logits.dims();
+    assert_eq!(targets.len(), notes, "one target row per note");
+    let device = logits.device();
+    let matrix = |values: Vec<f32>| -> Tensor<2> {
+        Tensor::from_data(TensorData::new(values, [notes, labels]), (&device, DType::F32))
+    };
+    match kind {
+        TaskKind::Multilabel => {
+            let target = matrix(targets.concat());
+            // max(x, 0) - x·y + ln(1 + e^-|x|): the form that overflows nowhere.
+            let loss =
+                logits.clone().clamp_min(0.0) - logits.clone() * target + logits.abs().neg().exp().log1p();
+            #[expect(clippy::cast_precision_loss, reason = "a batch holds fewer than 2^52 labels")]
+            let weight = (notes * labels) as f64;
+            WeightedLoss {
+                sum: loss.sum(),
+                weight,
+            }
+        }
+        TaskKind::Binary | TaskKind::Multiclass => {
+            let weight_of = |row: &Vec<f32>| -> f64 {
+                let class = row
+                    .iter()
+                    .position(|v| *v > 0.0)
+                    .expect("a single-label note has a label");
+                class_weights.map_or(1.0, |weights| weights[class])
+            };
+            let weights: Vec<f64> = targets.iter().map(weight_of).collect();
+            #[expect(
+                clippy::cast_possible_truncation,
+                reason = "class weights are meant to be f32"
+            )]
+            let scaled = targets
+                .iter()
+                .zip(&weights)
+                .flat_map(|(row, w)| row.iter().map(|v| v * *w as f32))
+                .collect();
+            let sum = (log_softmax(logits, 1) * matrix(scaled)).sum().neg();
+            WeightedLoss {
+                sum,
+                weight: weights.iter().sum(),
+            }
+        }
+    }
+}

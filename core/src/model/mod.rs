@@ -1,0 +1,7 @@
+//! The networks. A file here knows nothing of adapters, number formats or platforms: linear layers do.
+
+pub mod batch;
+pub mod head;
+pub mod llama;
+pub mod norm;
+pub mod rope;

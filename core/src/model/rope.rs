@@ -1,0 +1,93 @@
+//! Rotary positions. Su et al. 2021, arXiv 2104.09864, in the rotate-half layout of Hugging Face checkpoints.
+
+use burn::tensor::{DType, Device, Tensor, TensorData};
+
+use crate::config::{LlamaConfig, RopeConfig, RopeScaling};
+
+/// The frequencies of one model.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Rope {
+    inv_freq: Vec<f64>,
+}
+
+/// Cosine and sine of every position and frequency, each `[T, E]`.
+#[derive(Debug, Clone)]
+pub struct RopeTables {
+    cos: Tensor<2>,
+    sin: Tensor<2>,
+}
+
+impl Rope {
+    /// Frequencies of `config`: `theta^(-2i / E)`, stretched as it says.
+    #[must_use]
+    pub fn new(config: &LlamaConfig) -> Self {
+        let RopeConfig { theta, scaling } = config.rope;
+        let inv_freq = (0..config.head_dim / 2)
+            .map(|i| {
+                #[expect(clippy::cast_precision_loss, reason = "a head's width is far below 2^52")]
+                let exponent = (2 * i) as f64 / config.head_dim as f64;
+                stretch(theta.powf(-exponent), scaling)
+            })
+            .collect();
+        Self { inv_freq }
+    }
+
+    /// Tables for positions `0..tokens`. Angles are formed in f64 and rounded once.
+    #[must_use]
+    pub fn tables(&self, tokens: usize, dtype: DType, device: &Device) -> RopeTables {
+        let table = |f: fn(f64) -> f64| {
+            let mut values = Vec::with_capacity(tokens * self.inv_freq.len() * 2);
+            for position in 0..tokens {
+                // Rotate-half: the second half of a head turns with the same angles as the first.
+                for frequency in self.inv_freq.iter().chain(&self.inv_freq) {
+                    #[expect(
+                        clippy::cast_precision_loss,
+                        clippy::cast_possible_truncation,
+                        reason = "positions are small, and a table entry is meant to be f32"
+                    )]
+                    values.push(f(position as f64 * frequency) as f32);
+                }
+            }
+            let data = TensorData::new(values, [tokens, self.inv_freq.len() * 2]);
+            Tensor::<2>::from_data(data, (device, dtype))
+        };
+        RopeTables {
+            cos: table(f64::cos),
+            sin: table(f64::sin),
+        }
+    }
+}
+
+impl RopeTables {
+    /// `x·cos + rotate_half(x)·sin`.
+    ///
+    /// # Shapes
+    /// - `x` and result: `[B, heads, T, E]`
+    #[must_use]
+    pub fn rotate(&self, x: Tensor<4>) -> Tensor<4> {
+        let half = x.dims()[3] / 2;
+        let first = x.clone().narrow(3, 0, half);
+        let second = x.clone().narrow(3, half, half);
+        let turned = Tensor::cat(vec![second.neg(), first], 3);
+        x * self.cos.clone().unsqueeze() + turned * self.sin.clone().unsqueeze()
+    }
+}
+
+/// One frequency after scaling. The ramp of LLaMA 3.1 runs over wavelengths measured in the original context.
+fn stretch(frequency: f64, scaling: RopeScaling) -> f64 {
+    match scaling {
+        RopeScaling::None => frequency,
+        RopeScaling::Linear { factor } => frequency / factor,
+        RopeScaling::Llama3 {
+            factor,
+            low_freq_factor,
+            high_freq_factor,
+            original_max_position_embeddings,
+        } => {
+            #[expect(clippy::cast_precision_loss, reason = "a context length is far below 2^52")]
+            let turns = original_max_position_embeddings as f64 * frequency / std::f64::consts::TAU;
+            let kept = ((turns - low_freq_factor) / (high_freq_factor - low_freq_factor)).clamp(0.0, 1.0);
+            kept * frequency + (1.0 - kept) * frequency / factor
+        }
+    }
+}

@@ -1,0 +1,192 @@
+//! LoRA: low-rank adaptation.
+//!
+//! Hu et al. 2021, arXiv 2106.09685: `h = W·x + (alpha / r)·B·A·x`, `A` `[r, d_in]`, `B` `[d_out, r]`. Fresh factors
+//! are PEFT's: `A` uniform in ±1/√d_in (Kaiming with a = √5), `B` zero, so a fresh adapter changes nothing.
+//! Rank-stabilised scaling, `alpha / √r`, is Kalajdzievski 2023, arXiv 2312.03732. Factors are f32 whatever the base
+//! is; they are cast to the activations' type for the product, so that an optimiser never steps in bf16.
+
+use burn::module::{Module, Param};
+use burn::tensor::{DType, Device, Distribution, Tensor, TensorData};
+use rand::RngExt;
+use rand::rngs::ChaCha8Rng;
+
+use crate::error::Error;
+
+/// Hyper-parameters of a LoRA adapter.
+#[derive(Debug, Clone, PartialEq)]
+pub struct LoraConfig {
+    /// Rank of the update, at least 1.
+    pub r: usize,
+    /// Numerator of the scale.
+    pub alpha: f64,
+    /// Share of input elements zeroed in training, in `[0, 1)`.
+    pub dropout_prob: f64,
+    /// Last parts of the paths of the layers that get a delta, such as `q_proj`.
+    pub target_modules: Vec<String>,
+    /// Scale by `alpha / √r` rather than `alpha / r`.
+    pub use_rslora: bool,
+}
+
+impl Default for LoraConfig {
+    /// The search's usual winner in the paper: r 16, alpha 32, no dropout, on the query and value projections.
+    fn default() -> Self {
+        Self {
+            r: 16,
+            alpha: 32.0,
+            dropout_prob: 0.0,
+            target_modules: vec!["q_proj".into(), "v_proj".into()],
+            use_rslora: false,
+        }
+    }
+}
+
+impl LoraConfig {
+    /// The factor before `B·A`.
+    #[must_use]
+    #[expect(clippy::cast_precision_loss, reason = "a rank is far below 2^52")]
+    pub fn scale(&self) -> f64 {
+        let r = self.r as f64;
+        self.alpha / if self.use_rslora { r.sqrt() } else { r }
+    }
+
+    /// Whether the layer at `path` gets a delta: the path is a target or ends with `.target`.
+    #[must_use]
+    pub fn targets(&self, path: &str) -> bool {
+        self.target_modules.iter().any(|target| {
+            path.strip_suffix(target.as_str())
+                .is_some_and(|head| head.is_empty() || head.ends_with('.'))
+        })
+    }
+
+    /// Number of trainable values on a layer of shape `[d_out, d_in]`.
+    #[must_use]
+    pub fn num_params(&self, [d_out, d_in]: [usize; 2]) -> usize {
+        self.r * (d_in + d_out)
+    }
+
+    /// Refuses values that have no meaning.
+    ///
+    /// # Errors
+    /// [`Error::Adapter`] naming the value.
+    pub fn validate(&self, adapter: &str) -> Result<(), Error> {
+        let refuse = |reason: String| {
+            Err(Error::Adapter {
+                adapter: adapter.to_owned(),
+                reason,
+            })
+        };
+        if self.r == 0 {
+            return refuse("r = 0; a LoRA needs a rank of at least 1".into());
+        }
+        if !self.alpha.is_finite() {
+            return refuse(format!("lora_alpha = {}; must be a finite number", self.alpha));
+        }
+        if !(0.0..1.0).contains(&self.dropout_prob) {
+            return refuse(format!("lora_dropout = {}; must be in [0, 1)", self.dropout_prob));
+        }
+        if self.target_modules.is_empty() {
+            return refuse("target_modules is empty; name at least one layer, such as q_proj".into());
+        }
+        Ok(())
+    }
+}
+
+/// One adapter's factors on one linear layer.
+#[derive(Module, Debug)]
+pub struct Lora {
+    pub(crate) a: Param<Tensor<2>>,
+    pub(crate) b: Param<Tensor<2>>,
+    #[module(skip)]
+    adapter: String,
+    scale: f64,
+    dropout_prob: f64,
+    active: bool,
+}
+
+impl Lora {
+    /// Fresh factors for a layer of shape `[d_out, d_in]`, active and trainable.
+    #[expect(clippy::cast_precision_loss, reason = "a layer's width is far below 2^52")]
+    pub(crate) fn init(
+        adapter: &str,
+        config: &LoraConfig,
+        [d_out, d_in]: [usize; 2],
+        rng: &mut ChaCha8Rng,
+        device: &Device,
+    ) -> Self {
+        let bound = (1.0 / (d_in as f64).sqrt()) as f32;
+        let a: Vec<f32> = (0..config.r * d_in)
+            .map(|_| rng.random_range(-bound..bound))
+            .collect();
+        let a = Tensor::from_data(TensorData::new(a, [config.r, d_in]), (device, DType::F32));
+        let b = Tensor::zeros([d_out, config.r], (device, DType::F32));
+        Self::from_factors(adapter, config, a, b)
+    }
+
+    /// The factors of a loaded adapter, active and trainable. `a` is `[r, d_in]`, `b` `[d_out, r]`.
+    pub(crate) fn from_factors(adapter: &str, config: &LoraConfig, a: Tensor<2>, b: Tensor<2>) -> Self {
+        Self {
+            a: Param::from_tensor(a),
+            b: Param::from_tensor(b),
+            adapter: adapter.to_owned(),
+            scale: config.scale(),
+            dropout_prob: config.dropout_prob,
+            active: true,
+        }
+    }
+
+    /// What this adapter adds to the layer's output: `s·((dropout(x)·Aᵀ)·Bᵀ)`.
+    ///
+    /// Dropout acts on an autodiff device only, in a frozen adapter too, as in PEFT's training mode.
+    ///
+    /// # Shapes
+    /// - `x`: `[.., d_in]`
+    /// - result: `[.., d_out]`
+    pub(crate) fn delta<const N: usize>(&self, x: Tensor<N>) -> Tensor<N> {
+        let dtype = x.dtype();
+        let x = self.dropped(x);
+        let a = self.a.val().cast(dtype).transpose();
+        let b = self.b.val().cast(dtype).transpose();
+        let low = burn::tensor::module::linear(x, a, None) * self.scale; // [.., R]
+        burn::tensor::module::linear(low, b, None)
+    }
+
+    fn dropped<const N: usize>(&self, x: Tensor<N>) -> Tensor<N> {
+        if self.dropout_prob == 0.0 || !is_training(&x.device()) {
+            return x;
+        }
+        let kept = 1.0 - self.dropout_prob;
+        let mask = x.random_like(Distribution::Bernoulli(kept));
+        x * mask * (1.0 / kept)
+    }
+
+    /// The update as a dense weight, `s·B·A`, `[d_out, d_in]`, f32.
+    pub(crate) fn weight_delta(&self) -> Tensor<2> {
+        self.b.val().matmul(self.a.val()) * self.scale
+    }
+
+    /// Name of the adapter this delta belongs to.
+    #[must_use]
+    pub fn adapter(&self) -> &str {
+        &self.adapter
+    }
+
+    /// Whether it takes part in the forward pass.
+    #[must_use]
+    pub fn is_active(&self) -> bool {
+        self.active
+    }
+
+    pub(crate) fn set_active(&mut self, active: bool) {
+        self.active = active;
+    }
+}
+
+#[cfg(feature = "autodiff")]
+fn is_training(device: &Device) -> bool {
+    device.is_autodiff()
+}
+
+#[cfg(not(feature = "autodiff"))]
+fn is_training(_: &Device) -> bool {
+    false
+}
