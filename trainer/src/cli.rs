@@ -1,0 +1,224 @@
+//! The command line as typed.
+
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand};
+
+use crate::device::DeviceChoice;
+
+/// Adapts a LLaMA to clinical notes with stacked adapters, and predicts outcomes from admission notes.
+#[derive(Debug, Parser)]
+#[command(version, propagate_version = true, max_term_width = 110)]
+#[command(
+    after_help = "Nothing is sent anywhere: the program opens no socket.\nExit status: 0 done, 2 bad usage or \
+                        input, 130 interrupted, 1 anything else."
+)]
+pub struct Cli {
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Command,
+    /// Options of every command.
+    #[command(flatten)]
+    pub common: Common,
+}
+
+/// Options of every command.
+#[derive(Debug, Clone, Args)]
+pub struct Common {
+    /// Print one machine-readable JSON object on stdout; everything else goes to stderr.
+    #[arg(long, global = true)]
+    pub json: bool,
+    /// Where to compute.
+    #[arg(long, global = true, value_enum, default_value = "auto")]
+    pub device: DeviceChoice,
+    /// Seed of everything drawn at random; overrides a recipe's.
+    #[arg(long, global = true, value_name = "N")]
+    pub seed: Option<u64>,
+}
+
+/// The commands.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// The main job end to end on synthetic patients.
+    #[command(after_help = "Example:\n  clinlora demo --out demo --patients 800")]
+    Demo(Demo),
+    /// Domain-adaptive pretraining on notes.
+    #[command(
+        after_help = "Example:\n  clinlora pretrain recipes/clinical.toml training.epochs=2 out=runs/clinical"
+    )]
+    Pretrain(Train),
+    /// Downstream fine-tuning: a head, and adapters each frozen or trained.
+    #[command(after_help = "Example:\n  clinlora finetune recipes/mortality.toml adapter.0.trainable=false")]
+    Finetune(Train),
+    /// Metrics and predictions of a task on labelled notes.
+    #[command(
+        after_help = "Example:\n  clinlora evaluate --model base --adapter clinical --adapter runs/mor \
+                            --task mor.toml --data test.csv --out eval"
+    )]
+    Evaluate(Evaluate),
+    /// Probabilities for unlabelled notes, one JSON line a note.
+    #[command(
+        after_help = "Example:\n  clinlora predict --model base --adapter runs/mor --task mor.toml \
+                            --notes notes.jsonl"
+    )]
+    Predict(Predict),
+    /// Perplexity of notes.
+    #[command(
+        after_help = "Example:\n  clinlora perplexity --model base --adapter clinical --notes notes.jsonl"
+    )]
+    Perplexity(Perplexity),
+    /// Counts of trainable and all parameters, without allocating a weight.
+    #[command(after_help = "Example:\n  clinlora params --config llama-7b --method lora --r 16")]
+    Params(Params),
+    /// A merged Hugging Face checkpoint: base plus adapters.
+    #[command(after_help = "Example:\n  clinlora merge --model base --adapter clinical --out merged")]
+    Merge(Merge),
+    /// What a base, adapter, run or task holds.
+    #[command(after_help = "Example:\n  clinlora inspect runs/clinical")]
+    Inspect(Inspect),
+}
+
+/// Arguments of `demo`.
+#[derive(Debug, Args)]
+pub struct Demo {
+    /// Folder for everything the demo makes.
+    #[arg(long, default_value = "demo")]
+    pub out: PathBuf,
+    /// Synthetic patients.
+    #[arg(long, default_value_t = 1200, value_parser = clap::value_parser!(u64).range(200..=100_000))]
+    pub patients: u64,
+    /// Replace the folder if it exists.
+    #[arg(long)]
+    pub overwrite: bool,
+}
+
+/// Arguments of `pretrain` and `finetune`.
+#[derive(Debug, Args)]
+pub struct Train {
+    /// Recipe file (TOML).
+    pub recipe: PathBuf,
+    /// Values that replace the recipe's: `training.epochs=3`, `adapter.0.r=8`.
+    #[arg(value_name = "KEY=VALUE")]
+    pub overrides: Vec<String>,
+    /// Continue an interrupted run from its last checkpoint.
+    #[arg(long, conflicts_with = "overwrite")]
+    pub resume: bool,
+    /// Replace the run folder if it exists.
+    #[arg(long)]
+    pub overwrite: bool,
+}
+
+/// A base and the adapters on it.
+#[derive(Debug, Args)]
+pub struct Model {
+    /// Hugging Face model folder.
+    #[arg(long, value_name = "DIR")]
+    pub model: PathBuf,
+    /// PEFT adapter folder; may be repeated, and they stack in that order.
+    #[arg(long = "adapter", value_name = "DIR")]
+    pub adapters: Vec<PathBuf>,
+    /// Notes are cut at this many tokens.
+    #[arg(long, default_value_t = 128, value_parser = clap::value_parser!(u32).range(2..))]
+    pub max_tokens: u32,
+}
+
+/// Arguments of `evaluate`.
+#[derive(Debug, Args)]
+pub struct Evaluate {
+    /// Model and adapters.
+    #[command(flatten)]
+    pub model: Model,
+    /// Task file.
+    #[arg(long, value_name = "FILE")]
+    pub task: PathBuf,
+    /// Labelled notes, CSV or JSON lines.
+    #[arg(long, value_name = "FILE")]
+    pub data: PathBuf,
+    /// Folder for metrics.json and predictions.csv.
+    #[arg(long, value_name = "DIR")]
+    pub out: PathBuf,
+    /// Bootstrap resamples behind the 95 % interval.
+    #[arg(long, default_value_t = 1000)]
+    pub resamples: u32,
+    /// Leave notes without text out rather than refuse them.
+    #[arg(long)]
+    pub skip_empty: bool,
+    /// Replace the folder if it exists.
+    #[arg(long)]
+    pub overwrite: bool,
+}
+
+/// Arguments of `predict`.
+#[derive(Debug, Args)]
+pub struct Predict {
+    /// Model and adapters.
+    #[command(flatten)]
+    pub model: Model,
+    /// Task file.
+    #[arg(long, value_name = "FILE")]
+    pub task: PathBuf,
+    /// Notes: JSON lines with id and text.
+    #[arg(long, value_name = "FILE")]
+    pub notes: PathBuf,
+    /// Leave notes without text out rather than refuse them.
+    #[arg(long)]
+    pub skip_empty: bool,
+}
+
+/// Arguments of `perplexity`.
+#[derive(Debug, Args)]
+pub struct Perplexity {
+    /// Model and adapters.
+    #[command(flatten)]
+    pub model: Model,
+    /// Notes: JSON lines with id and text.
+    #[arg(long, value_name = "FILE")]
+    pub notes: PathBuf,
+    /// Notes in a batch of the batch-mean figure, in the file's order.
+    #[arg(long, default_value_t = 10, value_parser = clap::value_parser!(u32).range(1..))]
+    pub batch_size: u32,
+    /// Leave notes without text out rather than refuse them.
+    #[arg(long)]
+    pub skip_empty: bool,
+}
+
+/// Arguments of `params`.
+#[derive(Debug, Args)]
+pub struct Params {
+    /// A config.json, a model folder, or `llama-7b`.
+    #[arg(long, value_name = "FILE|llama-7b")]
+    pub config: PathBuf,
+    /// Adapter method.
+    #[arg(long, value_parser = ["lora"])]
+    pub method: String,
+    /// Rank.
+    #[arg(long, default_value_t = 16)]
+    pub r: usize,
+    /// Layers that get a delta, separated by commas.
+    #[arg(long, value_delimiter = ',', default_value = "q_proj,v_proj")]
+    pub target_modules: Vec<String>,
+}
+
+/// Arguments of `merge`.
+#[derive(Debug, Args)]
+pub struct Merge {
+    /// Hugging Face model folder.
+    #[arg(long, value_name = "DIR")]
+    pub model: PathBuf,
+    /// PEFT adapter folder; may be repeated.
+    #[arg(long = "adapter", value_name = "DIR", required = true)]
+    pub adapters: Vec<PathBuf>,
+    /// Folder for the merged model.
+    #[arg(long, value_name = "DIR")]
+    pub out: PathBuf,
+    /// Replace the folder if it exists.
+    #[arg(long)]
+    pub overwrite: bool,
+}
+
+/// Arguments of `inspect`.
+#[derive(Debug, Args)]
+pub struct Inspect {
+    /// A folder of a base, an adapter or a run; or a task file.
+    pub path: PathBuf,
+}

@@ -1,0 +1,267 @@
+//! `clinlora finetune`.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use burn::tensor::{DType, Device};
+use clinlora_core::model::head::Classifier;
+use clinlora_core::model::llama::Llama;
+use clinlora_core::params::{Owner, Walk, set_trainable};
+use clinlora_core::peft::lora::LoraConfig;
+use clinlora_core::peft::stack::attach;
+use clinlora_core::peft::store::TaskType;
+use clinlora_core::weights::RandomWeights;
+
+use super::pretrain::Outcome;
+use super::{print_json, print_report};
+use crate::cli::{Common, Train};
+use crate::dataset::order::split;
+use crate::dataset::{Note, table, tokenise};
+use crate::error::{AtPath, Error, Result};
+use crate::files;
+use crate::folders::adapter::{self, AdapterFolder, Origin};
+use crate::folders::base::BaseFolder;
+use crate::recipe::{Method, Purpose, Recipe};
+use crate::training::interrupt;
+use crate::training::objective::Classification;
+use crate::training::run::{Job, RunFolder, train};
+
+/// Trains a head on a task, and whichever adapters of the stack are trainable.
+///
+/// # Errors
+/// [`Error`] for whatever of the inputs cannot be used, an interruption, or numbers that diverged.
+pub fn run(args: &Train, common: &Common) -> Result<()> {
+    let mut recipe = Recipe::read(&args.recipe, &args.overrides, Purpose::Finetune)?;
+    recipe.seed = common.seed.unwrap_or(recipe.seed);
+    interrupt::listen();
+    let outcome = finetune(&recipe, common, args.resume, args.overwrite, "finetune")?;
+    if common.json {
+        return print_json(&outcome);
+    }
+    println!(
+        "{} updates; kept update {}; {}",
+        outcome.summary.updates,
+        outcome.summary.kept_update,
+        outcome.run.display()
+    );
+    Ok(())
+}
+
+/// The command without its printing.
+pub(crate) fn finetune(
+    recipe: &Recipe,
+    common: &Common,
+    resume: bool,
+    overwrite: bool,
+    title: &str,
+) -> Result<Outcome> {
+    let opened = common.device.open()?;
+    let dtype = recipe.dtype.unwrap_or(opened.dtype).burn();
+    let device = opened.device.autodiff();
+    let task_path = recipe
+        .task
+        .as_ref()
+        .expect("a valid downstream recipe names a task");
+    let task = table::read_task(task_path)?;
+    let (train_notes, valid_notes) = read_notes(recipe, &task)?;
+    let base_path = recipe.base.path.as_ref().ok_or_else(|| {
+        Error::Input("base.scratch is for pretraining; give base.path, the folder of a trained base".into())
+    })?;
+    let base = BaseFolder::open(base_path)?;
+    let train_samples = tokenise(
+        &train_notes,
+        &base.tokenizer,
+        recipe.max_tokens,
+        &recipe.data.train,
+    )?;
+    let valid_samples = tokenise(
+        &valid_notes,
+        &base.tokenizer,
+        recipe.max_tokens,
+        &recipe.data.train,
+    )?;
+
+    let (backbone, fingerprint) = base.load(&device, dtype, Llama::build)?;
+    let mut head_weights = RandomWeights::new(recipe.seed, &device, DType::F32);
+    let mut model = Classifier::build(backbone, &base.config, task.labels.len(), &mut head_weights);
+    if recipe.method == Method::Full {
+        set_trainable(&mut model, &Owner::Base, true);
+    }
+    let stack = attach_stack(&mut model, recipe, &fingerprint, &device)?;
+    let objective = Classification::new(&task, &train_samples)?;
+    let folder = RunFolder::open(recipe, resume, overwrite)?;
+    let trainable = print_report(&mut model);
+    let job = Job {
+        objective: &objective,
+        title,
+        train: &train_samples,
+        valid: &valid_samples,
+        training: &recipe.training,
+        seed: recipe.seed,
+        device: &device,
+    };
+    let summary = train(&job, &mut model, &folder)?;
+    let origin = Origin {
+        base_fingerprint: fingerprint,
+        name: String::new(),
+        stacked_on: vec![],
+    };
+    let task_type = TaskType::SequenceClassification;
+    if recipe.method == Method::Full {
+        let json = base
+            .tokenizer
+            .to_json()
+            .map_err(|e| Error::Input(e.to_string()))?;
+        crate::folders::base::save(&folder.path, &mut model, &base.config, &json)?;
+        adapter::save_head(&folder.path, &mut model, &origin)?;
+    } else {
+        stack.save(&folder.path, &mut model, task_type, base_path, &origin, &device)?;
+    }
+    files::write_atomic(&folder.path.join("task.toml"), &files::read(task_path)?)?;
+    Ok(Outcome {
+        run: folder.path,
+        trainable,
+        summary,
+    })
+}
+
+fn read_notes(recipe: &Recipe, task: &clinlora_core::task::Task) -> Result<(Vec<Note>, Vec<Note>)> {
+    let data = &recipe.data;
+    let all = table::read(&data.train, task, data.skip_empty)?;
+    if let Some(valid) = &data.valid {
+        return Ok((all, table::read(valid, task, data.skip_empty)?));
+    }
+    if all.len() < 2 {
+        let message = format!(
+            "{}: one note cannot be split; give data.valid",
+            data.train.display()
+        );
+        return Err(Error::Input(message));
+    }
+    let (train, valid) = split(all.len(), recipe.seed, data.valid_fraction);
+    let pick = |places: &[usize]| places.iter().map(|i| all[*i].clone()).collect();
+    Ok((pick(&train), pick(&valid)))
+}
+
+/// The adapters of a recipe, on a model.
+pub(crate) struct AttachedStack {
+    layers: Vec<Layer>,
+}
+
+struct Layer {
+    name: String,
+    config: LoraConfig,
+    path: Option<PathBuf>,
+    trainable: bool,
+}
+
+/// Puts a recipe's adapters on `model`, from the bottom up, each frozen or trainable as it says.
+pub(crate) fn attach_stack(
+    model: &mut dyn Walk,
+    recipe: &Recipe,
+    base_fingerprint: &str,
+    device: &Device,
+) -> Result<AttachedStack> {
+    let mut layers = Vec::new();
+    for (i, adapter) in (1u64..).zip(&recipe.adapter) {
+        let config = match &adapter.path {
+            Some(path) => {
+                let mut folder = AdapterFolder::open(path, &adapter.name, device)?;
+                folder.drop_head(); // a run's head starts at random, whatever the adapter did before
+                let config = folder.config().cloned().ok_or_else(|| {
+                    Error::Input(format!("{}: holds a head and no adapter", path.display()))
+                })?;
+                folder.attach(model, base_fingerprint)?;
+                config
+            }
+            None => {
+                let config = adapter.lora();
+                let seed = recipe.seed.wrapping_add(i);
+                attach(model, &adapter.name, &config, seed, device).at(&recipe.out)?;
+                config
+            }
+        };
+        set_trainable(model, &Owner::Adapter(adapter.name.clone()), adapter.trainable);
+        let layer = Layer {
+            name: adapter.name.clone(),
+            config,
+            path: adapter.path.clone(),
+            trainable: adapter.trainable,
+        };
+        layers.push(layer);
+    }
+    Ok(AttachedStack { layers })
+}
+
+impl AttachedStack {
+    /// Writes what was trained into the run folder: the topmost trainable adapter, with the head of a classifier, into
+    /// the folder itself, and each other one into a folder of its name inside. A head trained alone stands alone.
+    pub(crate) fn save(
+        &self,
+        run: &Path,
+        model: &mut dyn Walk,
+        task_type: TaskType,
+        base: &Path,
+        origin: &Origin,
+        device: &Device,
+    ) -> Result<()> {
+        let Some(top) = self.layers.iter().rposition(|layer| layer.trainable) else {
+            return adapter::save_head(run, model, origin);
+        };
+        for (i, layer) in self
+            .layers
+            .iter()
+            .enumerate()
+            .filter(|(_, layer)| layer.trainable)
+        {
+            let (folder, task_type) = if i == top {
+                (run.to_owned(), task_type)
+            } else {
+                (run.join(&layer.name), TaskType::CausalLm)
+            };
+            fs::create_dir_all(&folder).at(&folder)?;
+            let stacked_on = self.layers[..i].iter().map(|below| below.describe(run)).collect();
+            let origin = Origin {
+                name: layer.name.clone(),
+                stacked_on,
+                ..origin.clone()
+            };
+            adapter::save(
+                &folder,
+                model,
+                &layer.name,
+                &layer.config,
+                task_type,
+                base,
+                &origin,
+                device,
+            )?;
+        }
+        Ok(())
+    }
+
+    /// Folders to give `--adapter`, in order, to have the trained stack again.
+    pub(crate) fn folders(&self, run: &Path) -> Vec<PathBuf> {
+        let top = self.layers.iter().rposition(|layer| layer.trainable);
+        let folder = |(i, layer): (usize, &Layer)| match &layer.path {
+            _ if Some(i) == top => run.to_owned(),
+            Some(path) if !layer.trainable => path.clone(),
+            _ => run.join(&layer.name),
+        };
+        let mut folders: Vec<PathBuf> = self.layers.iter().enumerate().map(folder).collect();
+        if top.is_none() {
+            folders.push(run.to_owned());
+        }
+        folders
+    }
+}
+
+impl Layer {
+    fn describe(&self, run: &Path) -> String {
+        let folder = match &self.path {
+            Some(path) if !self.trainable => path.clone(),
+            _ => run.join(&self.name),
+        };
+        folder.display().to_string()
+    }
+}

@@ -1,0 +1,129 @@
+//! `clinlora inspect`.
+
+use std::path::Path;
+
+use burn::tensor::Device;
+use serde_json::{Value, json};
+
+use crate::cli::{Common, Inspect};
+use crate::dataset::table;
+use crate::error::{AtPath, Error, Result};
+use crate::files;
+use crate::folders::adapter::AdapterFolder;
+use crate::folders::base::BaseFolder;
+
+/// Says what a folder or task file holds.
+///
+/// # Errors
+/// [`Error::Input`] if it is none of the things this program makes or reads.
+pub fn run(args: &Inspect, common: &Common) -> Result<()> {
+    let path = &args.path;
+    let opened = common.device.open()?;
+    let mut found = serde_json::Map::new();
+    if path.is_file() {
+        found.insert("task".into(), task(path)?);
+    } else {
+        if path.join("config.json").exists() {
+            found.insert("base".into(), base(path, &opened.device)?);
+        }
+        if path.join("adapter_config.json").exists() || path.join("head.safetensors").exists() {
+            found.insert("adapter".into(), adapter(path, &opened.device)?);
+        }
+        if path.join("recipe.toml").exists() {
+            found.insert("run".into(), run_folder(path)?);
+        }
+    }
+    if found.is_empty() {
+        return Err(Error::Input(format!(
+            "{}: neither a base (config.json), an adapter (adapter_config.json), a run (recipe.toml) nor a task file",
+            path.display()
+        )));
+    }
+    if common.json {
+        return super::print_json(&found);
+    }
+    for (what, facts) in found {
+        println!("{what}");
+        for (key, value) in facts.as_object().into_iter().flatten() {
+            match value {
+                Value::String(text) => println!("  {key}: {text}"),
+                other => println!("  {key}: {other}"),
+            }
+        }
+    }
+    Ok(())
+}
+
+fn base(path: &Path, device: &Device) -> Result<Value> {
+    let base = BaseFolder::open(path)?;
+    let config = &base.config;
+    let weights = base.weights(device, burn::tensor::DType::F32)?;
+    Ok(json!({
+        "architecture": "llama",
+        "parameters": config.num_params(),
+        "layers": config.num_hidden_layers,
+        "hidden_size": config.hidden_size,
+        "heads": config.num_attention_heads,
+        "key_value_heads": config.num_key_value_heads,
+        "head_dim": config.head_dim,
+        "vocabulary": config.vocab_size,
+        "tokenizer_tokens": base.tokenizer.vocab_size(),
+        "max_position_embeddings": config.max_position_embeddings,
+        "tensors": weights.num_tensors(),
+    }))
+}
+
+fn adapter(path: &Path, device: &Device) -> Result<Value> {
+    let folder = AdapterFolder::open(path, "adapter", device)?;
+    let mut facts = serde_json::Map::new();
+    if let Some(config) = folder.config() {
+        facts.insert("method".into(), json!("lora"));
+        facts.insert("r".into(), json!(config.r));
+        facts.insert("alpha".into(), json!(config.alpha));
+        facts.insert("scale".into(), json!(config.scale()));
+        facts.insert("dropout".into(), json!(config.dropout_prob));
+        facts.insert("target_modules".into(), json!(config.target_modules));
+        facts.insert("parameters".into(), json!(folder.num_values()));
+    }
+    if let Some(labels) = folder.num_labels() {
+        facts.insert("head_labels".into(), json!(labels));
+    }
+    if let Some(origin) = &folder.origin {
+        facts.insert("trained_as".into(), json!(origin.name));
+        facts.insert("base_fingerprint".into(), json!(origin.base_fingerprint));
+        facts.insert("stacked_on".into(), json!(origin.stacked_on));
+    }
+    Ok(Value::Object(facts))
+}
+
+fn run_folder(path: &Path) -> Result<Value> {
+    let log = path.join("run.jsonl");
+    let text = if log.exists() {
+        files::read_text(&log)?
+    } else {
+        String::new()
+    };
+    let lines: Vec<Value> = text
+        .lines()
+        .filter_map(|line| serde_json::from_str(line).ok())
+        .collect();
+    let last = |key: &str| lines.iter().rev().find_map(|line| line.get(key).cloned());
+    Ok(json!({
+        "updates": last("step"),
+        "last_loss": last("loss"),
+        "last_validation": last("valid"),
+        "recipe": path.join("recipe.toml").display().to_string(),
+    }))
+}
+
+fn task(path: &Path) -> Result<Value> {
+    let task = table::read_task(path)?;
+    let value = serde_json::to_value(&task)
+        .map_err(std::io::Error::other)
+        .at(path)?;
+    let Value::Object(mut facts) = value else {
+        return Ok(value);
+    };
+    facts.insert("labels".into(), json!(task.labels.len()));
+    Ok(Value::Object(facts))
+}

@@ -1,0 +1,181 @@
+//! `clinlora pretrain`.
+
+use std::path::{Path, PathBuf};
+
+use burn::tensor::{DType, Device};
+use clinlora_core::config::LlamaConfig;
+use clinlora_core::model::head::CausalLm;
+use clinlora_core::params::{Owner, set_trainable};
+use clinlora_core::peft::store::TaskType;
+use clinlora_core::tokenizer::Tokenizer;
+use clinlora_core::weights::RandomWeights;
+use serde::Serialize;
+
+use super::finetune::attach_stack;
+use super::{print_json, print_report};
+use crate::cli::{Common, Train};
+use crate::dataset::order::split;
+use crate::dataset::{Note, notes, tokenise};
+use crate::error::{Error, Result};
+use crate::folders::adapter::Origin;
+use crate::folders::base::{self, BaseFolder};
+use crate::recipe::{Method, Purpose, Recipe};
+use crate::training::interrupt;
+use crate::training::objective::LanguageModelling;
+use crate::training::run::{Job, RunFolder, Summary, train};
+
+/// Trains by language modelling on notes; leaves the adapters, or with `method = "full"` a base, in the run folder.
+///
+/// # Errors
+/// [`Error`] for whatever of the inputs cannot be used, an interruption, or numbers that diverged.
+pub fn run(args: &Train, common: &Common) -> Result<()> {
+    let mut recipe = Recipe::read(&args.recipe, &args.overrides, Purpose::Pretrain)?;
+    recipe.seed = common.seed.unwrap_or(recipe.seed);
+    interrupt::listen();
+    let outcome = pretrain(&recipe, common, args.resume, args.overwrite, "pretrain")?;
+    if common.json {
+        return print_json(&outcome);
+    }
+    println!(
+        "{} updates; kept update {}; {}",
+        outcome.summary.updates,
+        outcome.summary.kept_update,
+        outcome.run.display()
+    );
+    Ok(())
+}
+
+/// What a finished run came to.
+#[derive(Debug, Serialize)]
+pub(crate) struct Outcome {
+    pub(crate) run: PathBuf,
+    pub(crate) trainable: usize,
+    #[serde(flatten)]
+    pub(crate) summary: Summary,
+}
+
+/// The command without its printing.
+pub(crate) fn pretrain(
+    recipe: &Recipe,
+    common: &Common,
+    resume: bool,
+    overwrite: bool,
+    title: &str,
+) -> Result<Outcome> {
+    let opened = common.device.open()?;
+    let dtype = recipe.dtype.unwrap_or(opened.dtype).burn();
+    let device = opened.device.autodiff();
+    let (train_notes, valid_notes) = read_notes(recipe)?;
+    let Start {
+        mut model,
+        config,
+        tokenizer,
+        base_path,
+        fingerprint,
+    } = start(recipe, &train_notes, &device, dtype)?;
+    let train_samples = tokenise(&train_notes, &tokenizer, recipe.max_tokens, &recipe.data.train)?;
+    let valid_samples = tokenise(&valid_notes, &tokenizer, recipe.max_tokens, &recipe.data.train)?;
+
+    let stack = attach_stack(&mut model, recipe, &fingerprint, &device)?;
+    set_trainable(&mut model, &Owner::Base, recipe.method == Method::Full);
+    let folder = RunFolder::open(recipe, resume, overwrite)?;
+    let trainable = print_report(&mut model);
+    let job = Job {
+        objective: &LanguageModelling,
+        title,
+        train: &train_samples,
+        valid: &valid_samples,
+        training: &recipe.training,
+        seed: recipe.seed,
+        device: &device,
+    };
+    let summary = train(&job, &mut model, &folder)?;
+    match recipe.method {
+        Method::Full => {
+            let json = tokenizer.to_json().map_err(|e| Error::Input(e.to_string()))?;
+            base::save(&folder.path, &mut model, &config, &json)?;
+        }
+        Method::Peft => {
+            let origin = Origin {
+                base_fingerprint: fingerprint,
+                name: String::new(),
+                stacked_on: vec![],
+            };
+            stack.save(
+                &folder.path,
+                &mut model,
+                TaskType::CausalLm,
+                &base_path,
+                &origin,
+                &device,
+            )?;
+        }
+    }
+    Ok(Outcome {
+        run: folder.path,
+        trainable,
+        summary,
+    })
+}
+
+fn read_notes(recipe: &Recipe) -> Result<(Vec<Note>, Vec<Note>)> {
+    let data = &recipe.data;
+    let all = notes::read(&data.train, data.skip_empty)?;
+    if let Some(valid) = &data.valid {
+        return Ok((all, notes::read(valid, data.skip_empty)?));
+    }
+    if all.len() < 2 {
+        let message = format!(
+            "{}: one note cannot be split; give data.valid",
+            data.train.display()
+        );
+        return Err(Error::Input(message));
+    }
+    let (train, valid) = split(all.len(), recipe.seed, data.valid_fraction);
+    let pick = |places: &[usize]| places.iter().map(|i| all[*i].clone()).collect();
+    Ok((pick(&train), pick(&valid)))
+}
+
+/// What a run starts from.
+struct Start {
+    model: CausalLm,
+    config: LlamaConfig,
+    tokenizer: Tokenizer,
+    base_path: PathBuf,
+    fingerprint: String,
+}
+
+fn start(recipe: &Recipe, train: &[Note], device: &Device, dtype: DType) -> Result<Start> {
+    if let Some(path) = &recipe.base.path {
+        let base = BaseFolder::open(path)?;
+        let (model, fingerprint) = base.load(device, dtype, CausalLm::build)?;
+        let BaseFolder {
+            path,
+            config,
+            tokenizer,
+        } = base;
+        return Ok(Start {
+            model,
+            config,
+            tokenizer,
+            base_path: path,
+            fingerprint,
+        });
+    }
+    let scratch = recipe.base.scratch.as_ref().expect("a valid recipe has a base");
+    let texts = train.iter().map(|note| note.text.as_str());
+    let tokenizer = Tokenizer::train(texts, scratch.vocab_size).map_err(|source| Error::Model {
+        path: recipe.data.train.clone(),
+        source,
+    })?;
+    let config = scratch.config(tokenizer.vocab_size());
+    let model = CausalLm::build(&config, &mut RandomWeights::new(recipe.seed, device, dtype));
+    let base_path = Path::new("").to_owned();
+    Ok(Start {
+        model,
+        config,
+        tokenizer,
+        base_path,
+        fingerprint: String::new(),
+    })
+}

@@ -1,0 +1,52 @@
+//! Notes and labelled notes from files, and their order in training.
+
+pub mod notes;
+pub mod order;
+pub mod table;
+
+use clinlora_core::tokenizer::Tokenizer;
+
+use crate::error::{AtPath, Result};
+
+/// One note as a model sees it.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Sample {
+    /// Identifier in the data.
+    pub id: String,
+    /// Token ids, BOS first, cut at the longest length asked for.
+    pub ids: Vec<u32>,
+    /// The truth, 0 or 1 for each label of the task; empty for unlabelled notes.
+    pub target: Vec<f32>,
+}
+
+/// A note before tokenising.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Note {
+    /// Identifier in the data.
+    pub id: String,
+    /// The text.
+    pub text: String,
+    /// The truth, as in [`Sample`].
+    pub target: Vec<f32>,
+}
+
+/// Tokenises `notes`, each cut at `max_tokens`; `origin` is named if the tokenizer refuses one.
+pub(crate) fn tokenise(
+    notes: &[Note],
+    tokenizer: &Tokenizer,
+    max_tokens: usize,
+    origin: &std::path::Path,
+) -> Result<Vec<Sample>> {
+    use rayon::prelude::*;
+    notes
+        .par_iter()
+        .map(|note| {
+            let ids = tokenizer.encode(&note.text, max_tokens).at(origin)?;
+            Ok(Sample {
+                id: note.id.clone(),
+                ids,
+                target: note.target.clone(),
+            })
+        })
+        .collect()
+}

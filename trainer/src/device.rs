@@ -1,0 +1,94 @@
+//! Choosing the device a command runs on.
+
+use burn::tensor::Device;
+use clap::ValueEnum;
+use clinlora_core::config::WeightDtype;
+
+use crate::error::{Error, Result};
+
+/// Kinds of device this program may have been built for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum DeviceChoice {
+    /// The fastest kind in this build that the machine has.
+    Auto,
+    /// The processor.
+    Cpu,
+    /// An NVIDIA GPU, through CUDA.
+    Cuda,
+    /// Any GPU, through wgpu and WGSL.
+    Wgpu,
+    /// A GPU through Vulkan and SPIR-V.
+    #[cfg(feature = "vulkan")]
+    Vulkan,
+    /// An Apple GPU through Metal.
+    #[cfg(feature = "metal")]
+    Metal,
+}
+
+/// A device ready for use.
+#[derive(Debug, Clone)]
+pub(crate) struct Opened {
+    /// Without autodiff.
+    pub(crate) device: Device,
+    /// Number format of frozen weights, unless a recipe says otherwise: bf16 on CUDA, f32 elsewhere.
+    pub(crate) dtype: WeightDtype,
+}
+
+impl DeviceChoice {
+    /// The Burn device, without autodiff.
+    ///
+    /// # Errors
+    /// [`Error::Input`] if this build does not have that kind.
+    pub(crate) fn open(self) -> Result<Opened> {
+        let f32_on = |device| {
+            Ok(Opened {
+                device,
+                dtype: WeightDtype::F32,
+            })
+        };
+        match self {
+            Self::Auto => auto(),
+            #[cfg(feature = "cpu")]
+            Self::Cpu => f32_on(Device::flex()),
+            #[cfg(not(feature = "cpu"))]
+            Self::Cpu => Err(not_built("cpu")),
+            #[cfg(feature = "cuda")]
+            Self::Cuda => Ok(Opened {
+                device: Device::cuda(0),
+                dtype: WeightDtype::Bf16,
+            }),
+            #[cfg(not(feature = "cuda"))]
+            Self::Cuda => Err(not_built("cuda")),
+            #[cfg(feature = "wgpu")]
+            Self::Wgpu => f32_on(Device::wgpu(burn::tensor::DeviceKind::DefaultDevice)),
+            #[cfg(not(feature = "wgpu"))]
+            Self::Wgpu => Err(not_built("wgpu")),
+            #[cfg(feature = "vulkan")]
+            Self::Vulkan => f32_on(Device::vulkan(burn::tensor::DeviceKind::DefaultDevice)),
+            #[cfg(feature = "metal")]
+            Self::Metal => f32_on(Device::metal(burn::tensor::DeviceKind::DefaultDevice)),
+        }
+    }
+}
+
+#[cfg(not(all(feature = "cpu", feature = "cuda", feature = "wgpu")))]
+fn not_built(kind: &str) -> Error {
+    Error::Input(format!(
+        "this program was built without {kind}; build it with --features {kind}"
+    ))
+}
+
+fn auto() -> Result<Opened> {
+    #[cfg(feature = "cuda")]
+    if std::path::Path::new("/dev/nvidiactl").exists() {
+        return DeviceChoice::Cuda.open();
+    }
+    #[cfg(feature = "metal")]
+    return DeviceChoice::Metal.open();
+    #[cfg(all(feature = "cpu", not(feature = "metal")))]
+    return DeviceChoice::Cpu.open();
+    #[cfg(all(feature = "vulkan", not(any(feature = "cpu", feature = "metal"))))]
+    return DeviceChoice::Vulkan.open();
+    #[cfg(not(any(feature = "cpu", feature = "metal", feature = "vulkan")))]
+    return DeviceChoice::Wgpu.open();
+}

@@ -1,0 +1,104 @@
+//! Probabilities from logits, in f64: what every metric but the loss reads.
+
+use clinlora_core::task::TaskKind;
+
+/// Probability of each label for one note: softmax with one label per note, otherwise a sigmoid each.
+///
+/// # Panics
+/// If `logits` is empty.
+#[must_use]
+pub(crate) fn probabilities(kind: TaskKind, logits: &[f32]) -> Vec<f64> {
+    match kind {
+        TaskKind::Binary | TaskKind::Multiclass => softmax(logits),
+        TaskKind::Multilabel => logits.iter().map(|x| sigmoid(f64::from(*x))).collect(),
+    }
+}
+
+fn softmax(logits: &[f32]) -> Vec<f64> {
+    let highest = f64::from(logits.iter().copied().fold(f32::NEG_INFINITY, f32::max));
+    let powers: Vec<f64> = logits.iter().map(|x| (f64::from(*x) - highest).exp()).collect();
+    let sum: f64 = powers.iter().sum();
+    powers.into_iter().map(|power| power / sum).collect()
+}
+
+/// Neither form overflows on its side.
+fn sigmoid(x: f64) -> f64 {
+    if x >= 0.0 {
+        1.0 / (1.0 + (-x).exp())
+    } else {
+        let power = x.exp();
+        power / (1.0 + power)
+    }
+}
+
+/// One probability for each note and label.
+#[derive(Debug)]
+pub(super) struct Probabilities {
+    values: Vec<f64>,
+    labels: usize,
+}
+
+impl Probabilities {
+    /// Of logits row by row over the labels, as [`probabilities`] makes them.
+    pub(super) fn new(kind: TaskKind, logits: &[f32], labels: usize) -> Self {
+        let values = logits
+            .chunks_exact(labels)
+            .flat_map(|row| probabilities(kind, row))
+            .collect();
+        Self { values, labels }
+    }
+
+    /// Row by row.
+    pub(super) fn values(&self) -> &[f64] {
+        &self.values
+    }
+
+    /// One row for each note.
+    pub(super) fn rows(&self) -> impl Iterator<Item = &[f64]> {
+        self.values.chunks_exact(self.labels)
+    }
+
+    /// One label's probability in each note, with the note's place.
+    pub(super) fn column(&self, label: usize) -> impl Iterator<Item = (u32, f64)> {
+        (0..).zip(self.values[label..].iter().step_by(self.labels).copied())
+    }
+
+    /// Number of labels.
+    pub(super) fn labels(&self) -> usize {
+        self.labels
+    }
+
+    /// Number of notes.
+    pub(super) fn notes(&self) -> usize {
+        self.values.len() / self.labels
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn probabilities_hold_at_any_size_of_the_logits() {
+        assert_eq!(
+            probabilities(TaskKind::Multilabel, &[0.0, -2000.0, 2000.0]),
+            [0.5, 0.0, 1.0]
+        );
+        assert_eq!(probabilities(TaskKind::Binary, &[-3e38, 3e38]), [0.0, 1.0]);
+        let thirds = probabilities(TaskKind::Multiclass, &[1e30; 3]);
+        assert_eq!(thirds, [1.0 / 3.0; 3]);
+        let one = probabilities(TaskKind::Multilabel, &[3_f32.ln()])[0];
+        assert!((one - 0.75).abs() < 1e-7, "{one}");
+    }
+
+    #[test]
+    fn a_column_goes_through_the_notes() {
+        let logits = [0.0, 9.0, 0.0, 9.0, -2000.0, 9.0];
+        let probabilities = Probabilities::new(TaskKind::Multilabel, &logits, 2);
+        assert_eq!(
+            probabilities.column(0).collect::<Vec<_>>(),
+            [(0, 0.5), (1, 0.5), (2, 0.0)]
+        );
+        assert_eq!((probabilities.notes(), probabilities.labels()), (3, 2));
+    }
+}

@@ -1,0 +1,219 @@
+//! An adapter's folder: PEFT's two files, and beside them what the base was, so that another one is noticed.
+//!
+//! A folder may instead hold `head.safetensors` alone: a classification head trained without an adapter, for which
+//! PEFT has no form.
+
+use std::path::{Path, PathBuf};
+
+use burn::tensor::{DType, Device, Tensor};
+use clinlora_core::model::head::{head_weight, set_head_weight};
+use clinlora_core::params::Walk;
+use clinlora_core::peft::lora::LoraConfig;
+use clinlora_core::peft::store::{self, StoredAdapter, TaskType};
+use serde::{Deserialize, Serialize};
+
+use super::base::open_weights;
+use crate::error::{AtPath, Error, Result};
+use crate::files;
+
+/// Our file beside PEFT's: where the adapter came from.
+const ORIGIN: &str = "clinlora.json";
+/// A head without an adapter.
+const HEAD: &str = "head.safetensors";
+
+/// What [`ORIGIN`] says.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(crate) struct Origin {
+    /// Fingerprint of the base's weights.
+    pub(crate) base_fingerprint: String,
+    /// Name of the adapter in the stack it was trained in.
+    pub(crate) name: String,
+    /// Adapters below it in the stack.
+    pub(crate) stacked_on: Vec<String>,
+}
+
+/// An adapter folder that has been read.
+pub(crate) struct AdapterFolder {
+    pub(crate) path: PathBuf,
+    pub(crate) origin: Option<Origin>,
+    content: Content,
+}
+
+enum Content {
+    Adapter(Box<StoredAdapter>),
+    Head(Tensor<2>),
+    Nothing,
+}
+
+impl AdapterFolder {
+    /// Reads `path`; the adapter will be called `name` in the stack.
+    pub(crate) fn open(path: &Path, name: &str, device: &Device) -> Result<Self> {
+        if !path.is_dir() {
+            let message = format!("{}: not a folder; give a PEFT adapter folder", path.display());
+            return Err(Error::Input(message));
+        }
+        let origin_path = path.join(ORIGIN);
+        let origin = if origin_path.exists() {
+            let origin = serde_json::from_slice(&files::read(&origin_path)?)
+                .map_err(|e| Error::Input(format!("{}: {e}", origin_path.display())))?;
+            Some(origin)
+        } else {
+            None
+        };
+        let content = if path.join(HEAD).exists() {
+            Content::Head(read_head(&path.join(HEAD), device)?)
+        } else {
+            let config = files::read(&path.join("adapter_config.json"))?;
+            let weights = ["adapter_model.safetensors", "adapter_model.bin"]
+                .into_iter()
+                .map(|file| path.join(file))
+                .find(|file| file.exists())
+                .ok_or_else(|| {
+                    Error::Input(format!(
+                        "{}: no adapter_model.safetensors (or .bin)",
+                        path.display()
+                    ))
+                })?;
+            let weights = open_weights(&weights)?;
+            let stored = StoredAdapter::read(name, &config, weights.as_ref(), device).at(path)?;
+            for warning in &stored.warnings {
+                eprintln!("warning: {warning}");
+            }
+            Content::Adapter(Box::new(stored))
+        };
+        Ok(Self {
+            path: path.to_owned(),
+            origin,
+            content,
+        })
+    }
+
+    /// Labels of the head in the folder, if it holds one.
+    pub(crate) fn num_labels(&self) -> Option<usize> {
+        match &self.content {
+            Content::Adapter(stored) => stored.num_labels(),
+            Content::Head(head) => Some(head.dims()[0]),
+            Content::Nothing => None,
+        }
+    }
+
+    /// Forgets the head: another one will stand in its place.
+    pub(crate) fn drop_head(&mut self) {
+        match &mut self.content {
+            Content::Adapter(stored) => stored.drop_head(),
+            Content::Head(_) | Content::Nothing => self.content = Content::Nothing,
+        }
+    }
+
+    /// Hyper-parameters, unless the folder holds a head alone.
+    pub(crate) fn config(&self) -> Option<&LoraConfig> {
+        match &self.content {
+            Content::Adapter(stored) => Some(&stored.config),
+            Content::Head(_) | Content::Nothing => None,
+        }
+    }
+
+    /// Values in the factors; 0 if the folder holds a head alone.
+    pub(crate) fn num_values(&self) -> usize {
+        match &self.content {
+            Content::Adapter(stored) => stored.num_values(),
+            Content::Head(_) | Content::Nothing => 0,
+        }
+    }
+
+    /// Puts adapter and head on `model`, whose base has this fingerprint.
+    pub(crate) fn attach(self, model: &mut dyn Walk, base_fingerprint: &str) -> Result<()> {
+        if let Some(origin) = self.origin.filter(|o| o.base_fingerprint != base_fingerprint) {
+            return Err(Error::Input(format!(
+                "{}: this adapter was trained on another base (its fingerprint begins {}, this one's {}); give the \
+                 base it was trained on",
+                self.path.display(),
+                &origin.base_fingerprint.get(..12).unwrap_or_default(),
+                &base_fingerprint.get(..12).unwrap_or_default(),
+            )));
+        }
+        match self.content {
+            Content::Adapter(stored) => stored.attach(model).at(&self.path),
+            Content::Head(head) => set_head_weight(model, &head).at(&self.path),
+            Content::Nothing => Ok(()),
+        }
+    }
+}
+
+fn read_head(path: &Path, device: &Device) -> Result<Tensor<2>> {
+    let source = open_weights(path)?;
+    let stored = source.tensors();
+    let [tensor] = stored.as_slice() else {
+        return Err(Error::Input(format!(
+            "{}: holds something beside score.weight",
+            path.display()
+        )));
+    };
+    let &[labels, width] = tensor.shape.as_slice() else {
+        return Err(Error::Input(format!(
+            "{}: {} is no matrix",
+            path.display(),
+            tensor.name
+        )));
+    };
+    let (_, bytes) = source.read(&tensor.name).at(path)?;
+    let values: Vec<f32> = bytes
+        .chunks_exact(4)
+        .map(|b| f32::from_le_bytes([b[0], b[1], b[2], b[3]]))
+        .collect();
+    if values.len() != labels * width || !values.iter().all(|v| v.is_finite()) {
+        return Err(Error::Input(format!(
+            "{}: {} is not a finite f32 matrix",
+            path.display(),
+            tensor.name
+        )));
+    }
+    let data = burn::tensor::TensorData::new(values, [labels, width]);
+    Ok(Tensor::from_data(data, (device, DType::F32)))
+}
+
+/// Writes adapter `name` of `model` into the existing folder `path`, reads it back and compares: only then is it saved.
+pub(crate) fn save(
+    path: &Path,
+    model: &mut dyn Walk,
+    name: &str,
+    config: &LoraConfig,
+    task_type: TaskType,
+    base: &Path,
+    origin: &Origin,
+    device: &Device,
+) -> Result<()> {
+    let written = store::write(model, name, config, task_type, &base.display().to_string()).at(path)?;
+    files::write_atomic(&path.join("adapter_config.json"), written.config_json.as_bytes())?;
+    files::write_atomic(&path.join("adapter_model.safetensors"), &written.weights)?;
+    save_origin(path, origin)?;
+    let weights = files::read(&path.join("adapter_model.safetensors"))?;
+    if weights != written.weights {
+        let message = format!(
+            "{}: what was read back differs from what was written",
+            path.display()
+        );
+        return Err(Error::Input(message));
+    }
+    AdapterFolder::open(path, name, device)?;
+    Ok(())
+}
+
+/// Writes the head of `model` alone into the existing folder `path`.
+pub(crate) fn save_head(path: &Path, model: &mut dyn Walk, origin: &Origin) -> Result<()> {
+    let head = head_weight(model)
+        .expect("a classifier has a head")
+        .inner()
+        .into_data_as::<f32>();
+    let view =
+        safetensors::tensor::TensorView::new(safetensors::Dtype::F32, head.shape().to_vec(), head.as_bytes())
+            .expect("a tensor's bytes match its shape");
+    let bytes = safetensors::serialize([("score.weight", view)], None).expect("the view was checked");
+    files::write_atomic(&path.join(HEAD), &bytes)?;
+    save_origin(path, origin)
+}
+
+fn save_origin(path: &Path, origin: &Origin) -> Result<()> {
+    let json = serde_json::to_string_pretty(origin).expect("strings serialise");
+    files::write_atomic(&path.join(ORIGIN), json.as_bytes())
+}

@@ -1,0 +1,561 @@
+//! Recipes: everything that decides a training run, in one TOML file.
+
+use std::path::{Path, PathBuf};
+
+use clinlora_core::config::{LlamaConfig, WeightDtype};
+use clinlora_core::peft::lora::LoraConfig;
+use serde::{Deserialize, Serialize};
+
+use crate::error::{Error, Result};
+use crate::files;
+
+/// A training run.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Recipe {
+    /// The run's folder.
+    pub out: PathBuf,
+    /// Seed of initialisation, order and dropout.
+    #[serde(default = "default_seed")]
+    pub seed: u64,
+    /// Notes are cut at this many tokens.
+    #[serde(default = "default_max_tokens")]
+    pub max_tokens: usize,
+    /// Number format of frozen weights; by default f32, and bf16 on CUDA.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub dtype: Option<WeightDtype>,
+    /// What is trained.
+    #[serde(default)]
+    pub method: Method,
+    /// Task file; downstream runs only.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub task: Option<PathBuf>,
+    /// The model below the adapters.
+    pub base: Base,
+    /// The notes.
+    pub data: Data,
+    /// The stack, from the bottom up.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub adapter: Vec<Adapter>,
+    /// How it is trained.
+    pub training: Training,
+}
+
+/// What a run trains.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Method {
+    /// The adapters marked trainable, and the head; the base is frozen.
+    #[default]
+    Peft,
+    /// Every weight of the base.
+    Full,
+}
+
+/// The model below the adapters: a folder, or a shape to initialise.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Base {
+    /// Hugging Face folder.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub path: Option<PathBuf>,
+    /// Shape of a base initialised at random; its tokenizer is trained on the training notes.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub scratch: Option<Scratch>,
+}
+
+/// Shape of a base initialised at random.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+#[expect(
+    missing_docs,
+    reason = "names of Hugging Face's config.json, documented at `LlamaConfig`"
+)]
+pub struct Scratch {
+    pub vocab_size: usize,
+    pub hidden_size: usize,
+    pub intermediate_size: usize,
+    pub num_hidden_layers: usize,
+    pub num_attention_heads: usize,
+    pub num_key_value_heads: usize,
+}
+
+impl Scratch {
+    /// The configuration of this shape, for a tokenizer of `vocab_size` tokens.
+    #[must_use]
+    pub fn config(&self, vocab_size: usize) -> LlamaConfig {
+        LlamaConfig::preset(
+            vocab_size,
+            self.hidden_size,
+            self.intermediate_size,
+            self.num_hidden_layers,
+            self.num_attention_heads,
+            self.num_key_value_heads,
+        )
+    }
+}
+
+/// The notes of a run.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Data {
+    /// Training notes: JSON lines for pretraining, the task's CSV or JSON lines for a downstream run.
+    pub train: PathBuf,
+    /// Validation notes.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub valid: Option<PathBuf>,
+    /// Share of the training notes held out for validation where `valid` is not given.
+    #[serde(default = "default_valid_fraction")]
+    pub valid_fraction: f64,
+    /// Leave notes without text out rather than refuse them.
+    #[serde(default)]
+    pub skip_empty: bool,
+}
+
+/// One adapter of the stack: loaded from a folder, or fresh.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Adapter {
+    /// Its name in the stack.
+    pub name: String,
+    /// PEFT folder to load; the hyper-parameters below are then the folder's.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub path: Option<PathBuf>,
+    /// Whether the run changes it.
+    #[serde(default = "yes")]
+    pub trainable: bool,
+    /// Rank.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub r: Option<usize>,
+    /// Numerator of the scale.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub alpha: Option<f64>,
+    /// Share of inputs zeroed in training.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub dropout: Option<f64>,
+    /// Layers that get a delta.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub target_modules: Option<Vec<String>>,
+    /// Scale by `alpha / √r`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub use_rslora: Option<bool>,
+}
+
+impl Adapter {
+    /// Hyper-parameters of a fresh adapter; what the recipe leaves out is [`LoraConfig::default`].
+    #[must_use]
+    pub fn lora(&self) -> LoraConfig {
+        let default = LoraConfig::default();
+        LoraConfig {
+            r: self.r.unwrap_or(default.r),
+            alpha: self.alpha.unwrap_or(default.alpha),
+            dropout_prob: self.dropout.unwrap_or(default.dropout_prob),
+            target_modules: self.target_modules.clone().unwrap_or(default.target_modules),
+            use_rslora: self.use_rslora.unwrap_or(default.use_rslora),
+        }
+    }
+
+    fn gives_hyper_parameters(&self) -> bool {
+        self.r.is_some()
+            || self.alpha.is_some()
+            || self.dropout.is_some()
+            || self.target_modules.is_some()
+            || self.use_rslora.is_some()
+    }
+}
+
+/// How a run trains.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Training {
+    /// Passes over the training notes.
+    pub epochs: u64,
+    /// Peak learning rate.
+    pub learning_rate: f64,
+    /// Notes in a micro-batch.
+    #[serde(default = "default_batch_size")]
+    pub batch_size: usize,
+    /// Micro-batches in an update.
+    #[serde(default = "one")]
+    pub accumulation_steps: usize,
+    /// How micro-batches of an update are weighed together.
+    #[serde(default)]
+    pub accumulation: Accumulation,
+    /// Course of the learning rate.
+    #[serde(default)]
+    pub schedule: Schedule,
+    /// Share of the updates over which the learning rate rises.
+    #[serde(default = "default_warmup_ratio")]
+    pub warmup_ratio: f64,
+    /// Decoupled weight decay on everything trained.
+    #[serde(default = "default_weight_decay")]
+    pub weight_decay: f64,
+    /// Largest global norm of the gradient; not clipped by default.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub max_grad_norm: Option<f64>,
+    /// Which state of the run is kept.
+    #[serde(default)]
+    pub select: Select,
+    /// Stop after this many epochs without a better validation.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub patience: Option<u64>,
+    /// Minutes between checkpoints.
+    #[serde(default = "default_checkpoint_minutes")]
+    pub checkpoint_minutes: f64,
+}
+
+/// How micro-batches of an update are weighed together.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Accumulation {
+    /// Every token (or note) weighs the same: exactly the one large batch.
+    #[default]
+    Exact,
+    /// Every micro-batch weighs the same, as in the authors' code.
+    MicroMean,
+}
+
+/// Course of the learning rate over the updates.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Schedule {
+    /// Linear rise over the warm-up, then linear fall to 0.
+    #[default]
+    Linear,
+    /// The peak throughout.
+    Constant,
+    /// What the authors' code did: no effective warm-up, a fall that ends near `1 - 1 / accumulation_steps`.
+    AuthorCompat,
+}
+
+/// Which state of the run is kept.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Select {
+    /// The epoch with the best validation metric: AUROC downstream, perplexity in pretraining.
+    #[default]
+    Best,
+    /// The epoch with the lowest validation loss.
+    LowestLoss,
+    /// The last epoch.
+    Last,
+}
+
+fn default_seed() -> u64 {
+    1234
+}
+fn default_max_tokens() -> usize {
+    128
+}
+fn default_valid_fraction() -> f64 {
+    0.1
+}
+fn default_batch_size() -> usize {
+    10
+}
+fn default_warmup_ratio() -> f64 {
+    0.06
+}
+fn default_weight_decay() -> f64 {
+    0.01
+}
+fn default_checkpoint_minutes() -> f64 {
+    10.0
+}
+fn one() -> usize {
+    1
+}
+fn yes() -> bool {
+    true
+}
+
+/// Which command a recipe is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Purpose {
+    /// Language modelling on notes.
+    Pretrain,
+    /// A task.
+    Finetune,
+}
+
+impl Recipe {
+    /// Reads `path`, applies `overrides` (`key=value`, dotted keys, `adapter.0.r=8`) and checks every value.
+    ///
+    /// # Errors
+    /// [`Error::Input`] with file, line and the accepted keys or values.
+    pub fn read(path: &Path, overrides: &[String], purpose: Purpose) -> Result<Self> {
+        let text = files::read_text(path)?;
+        let in_file =
+            |e: toml::de::Error| Error::Input(format!("{}: {}", path.display(), e.to_string().trim()));
+        if overrides.is_empty() {
+            let recipe: Self = toml::from_str(&text).map_err(in_file)?;
+            recipe.validate(purpose, &text, path)?;
+            return Ok(recipe);
+        }
+        let mut table: toml::Table = toml::from_str(&text).map_err(in_file)?;
+        for assignment in overrides {
+            apply_override(&mut table, assignment)?;
+        }
+        let recipe: Self = table.try_into().map_err(|e| {
+            Error::Input(format!(
+                "{} with {overrides:?}: {}",
+                path.display(),
+                e.to_string().trim()
+            ))
+        })?;
+        recipe.validate(purpose, &text, path)?;
+        Ok(recipe)
+    }
+
+    /// The recipe in full, every default written out.
+    #[must_use]
+    pub fn resolved(&self) -> String {
+        toml::to_string(self).expect("a recipe holds nothing TOML cannot say")
+    }
+
+    fn validate(&self, purpose: Purpose, text: &str, path: &Path) -> Result<()> {
+        let refuse = |key: &str, reason: String| {
+            let place = line_of(text, key).map_or_else(String::new, |line| format!(":{line}"));
+            Err(Error::Input(format!("{}{place}: {key} {reason}", path.display())))
+        };
+        let training = &self.training;
+        if self.max_tokens < 2 {
+            return refuse("max_tokens", format!("= {}; must be at least 2", self.max_tokens));
+        }
+        let counts = [
+            ("training.epochs", training.epochs),
+            ("training.batch_size", training.batch_size as u64),
+            ("training.accumulation_steps", training.accumulation_steps as u64),
+        ];
+        if let Some((key, _)) = counts.iter().find(|(_, count)| *count == 0) {
+            return refuse(key, "= 0; must be at least 1".into());
+        }
+        let at_least_zero = |v: f64| v.is_finite() && v >= 0.0;
+        let ranges = [
+            (
+                "training.learning_rate",
+                training.learning_rate,
+                "above 0",
+                training.learning_rate.is_finite() && training.learning_rate > 0.0,
+            ),
+            (
+                "training.warmup_ratio",
+                training.warmup_ratio,
+                "in [0, 1)",
+                (0.0..1.0).contains(&training.warmup_ratio),
+            ),
+            (
+                "training.weight_decay",
+                training.weight_decay,
+                "0 or above",
+                at_least_zero(training.weight_decay),
+            ),
+            (
+                "training.max_grad_norm",
+                training.max_grad_norm.unwrap_or(1.0),
+                "above 0",
+                training.max_grad_norm.is_none_or(|n| n.is_finite() && n > 0.0),
+            ),
+            (
+                "training.checkpoint_minutes",
+                training.checkpoint_minutes,
+                "0 or above",
+                at_least_zero(training.checkpoint_minutes),
+            ),
+            (
+                "data.valid_fraction",
+                self.data.valid_fraction,
+                "in (0, 1)",
+                self.data.valid_fraction > 0.0 && self.data.valid_fraction < 1.0,
+            ),
+        ];
+        if let Some((key, value, range, _)) = ranges.iter().find(|(.., good)| !good) {
+            return refuse(key, format!("= {value}; must be {range}"));
+        }
+        if self.base.path.is_some() == self.base.scratch.is_some() {
+            return refuse("base", "needs either path or scratch".into());
+        }
+        if self.base.scratch.is_some() && self.method != Method::Full {
+            return refuse(
+                "base.scratch",
+                "needs method = \"full\": nothing else would train the base".into(),
+            );
+        }
+        match (purpose, &self.task) {
+            (Purpose::Finetune, None) => {
+                return refuse("task", "is missing: a downstream run needs one".into());
+            }
+            (Purpose::Pretrain, Some(_)) => {
+                return refuse(
+                    "task",
+                    "is for downstream runs; remove it, or use `clinlora finetune`".into(),
+                );
+            }
+            _ => {}
+        }
+        self.validate_adapters(purpose, &refuse)
+    }
+
+    fn validate_adapters(&self, purpose: Purpose, refuse: &dyn Fn(&str, String) -> Result<()>) -> Result<()> {
+        if self.method == Method::Full && !self.adapter.is_empty() {
+            return refuse(
+                "adapter",
+                "is for method = \"peft\"; full training changes the base itself".into(),
+            );
+        }
+        let trains = self.adapter.iter().any(|a| a.trainable);
+        if purpose == Purpose::Pretrain && self.method == Method::Peft && !trains {
+            return refuse(
+                "adapter",
+                "holds nothing trainable: nothing would be trained".into(),
+            );
+        }
+        for (i, adapter) in self.adapter.iter().enumerate() {
+            let fits_a_folder_name = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_');
+            if adapter.name.is_empty() || !adapter.name.chars().all(fits_a_folder_name) {
+                return refuse("adapter.name", "must be letters, digits, '-' and '_'".into());
+            }
+            if self.adapter[..i].iter().any(|other| other.name == adapter.name) {
+                return refuse("adapter.name", format!("= \"{}\" stands twice", adapter.name));
+            }
+            if adapter.path.is_some() && adapter.gives_hyper_parameters() {
+                return refuse(
+                    "adapter",
+                    format!(
+                        "\"{}\" is loaded from a folder, which gives r, alpha and the rest",
+                        adapter.name
+                    ),
+                );
+            }
+            if adapter.path.is_none() {
+                adapter
+                    .lora()
+                    .validate(&adapter.name)
+                    .map_err(|e| Error::Input(e.to_string()))?;
+            }
+        }
+        Ok(())
+    }
+}
+
+fn apply_override(table: &mut toml::Table, assignment: &str) -> Result<()> {
+    let Some((key, value)) = assignment.split_once('=') else {
+        return Err(Error::Input(format!("{assignment:?}: an override is key=value")));
+    };
+    // What is no TOML value by itself is taken as a string, so that paths need no quotes.
+    let parsed = toml::from_str::<toml::Table>(&format!("value = {value}"))
+        .ok()
+        .and_then(|mut t| t.remove("value"))
+        .unwrap_or_else(|| toml::Value::String(value.to_owned()));
+    let parts: Vec<&str> = key.split('.').collect();
+    let (last, path) = parts.split_last().expect("splitting gives at least one part");
+    let refuse = |part: &str| Error::Input(format!("{assignment:?}: there is no {part:?} to go into"));
+    let mut place = table;
+    let mut parts = path.iter();
+    while let Some(part) = parts.next() {
+        let entry = place
+            .entry((*part).to_owned())
+            .or_insert_with(|| toml::Value::Table(toml::Table::new()));
+        place = match entry {
+            toml::Value::Table(inner) => inner,
+            toml::Value::Array(items) => {
+                let index = parts.next().ok_or_else(|| refuse(last))?;
+                index
+                    .parse::<usize>()
+                    .ok()
+                    .and_then(|i| items.get_mut(i))
+                    .and_then(toml::Value::as_table_mut)
+                    .ok_or_else(|| refuse(index))?
+            }
+            _ => return Err(refuse(part)),
+        };
+    }
+    place.insert((*last).to_owned(), parsed);
+    Ok(())
+}
+
+/// Line of a dotted key in a TOML text, if the text has it.
+fn line_of(text: &str, key: &str) -> Option<usize> {
+    let document = toml::de::DeTable::parse(text).ok()?;
+    let mut table = document.get_ref();
+    let mut offset = None;
+    for part in key.split('.') {
+        let (name, value) = table.get_key_value(part)?;
+        offset = Some(name.span().start);
+        match value.get_ref() {
+            toml::de::DeValue::Table(inner) => table = inner,
+            toml::de::DeValue::Array(items) => table = items.first()?.get_ref().as_table()?,
+            _ => break,
+        }
+    }
+    offset.map(|at| text[..at].lines().count().max(1) + usize::from(text[..at].ends_with('\n')))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const TEXT: &str = "out = \"run\"\n\n[base]\npath = \"model\"\n\n[data]\ntrain = \"notes.jsonl\"\n\n\
+        [[adapter]]\nname = \"clinical\"\nr = 4\n\n[training]\nepochs = 2\nlearning_rate = 1e-3\n";
+
+    fn read(text: &str, overrides: &[&str]) -> Result<Recipe> {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let path = folder.path().join("recipe.toml");
+        std::fs::write(&path, text).expect("writable");
+        let overrides: Vec<String> = overrides.iter().map(|o| (*o).to_owned()).collect();
+        Recipe::read(&path, &overrides, Purpose::Pretrain)
+    }
+
+    #[test]
+    fn overrides_reach_tables_and_lists_and_the_resolved_recipe_reads_back() {
+        let recipe = read(
+            TEXT,
+            &[
+                "training.epochs=3",
+                "adapter.0.alpha=7.5",
+                "data.train=other.jsonl",
+            ],
+        )
+        .expect("valid");
+        assert_eq!(recipe.training.epochs, 3);
+        assert_eq!(recipe.adapter[0].lora().alpha, 7.5);
+        assert_eq!(recipe.adapter[0].lora().r, 4);
+        assert_eq!(recipe.data.train, Path::new("other.jsonl"));
+        assert_eq!(read(&recipe.resolved(), &[]).expect("its own text"), recipe);
+    }
+
+    #[test]
+    fn errors_name_the_line_and_what_is_accepted() {
+        for (from, to, named) in [
+            (
+                "epochs = 2",
+                "epoch = 2",
+                "unknown field `epoch`, expected one of",
+            ),
+            (
+                "epochs = 2",
+                "epochs = 0",
+                ":14: training.epochs = 0; must be at least 1",
+            ),
+            ("1e-3", "-1", ":15: training.learning_rate"),
+            (
+                "learning_rate = 1e-3",
+                "learning_rate = 1e-3\nschedule = \"cosine\"",
+                "author_compat",
+            ),
+            ("path = \"model\"", "", ":3: base needs either"),
+        ] {
+            let error = read(&TEXT.replace(from, to), &[]).expect_err(named).to_string();
+            assert!(error.contains(named), "{named}: {error}");
+        }
+        for (assignment, named) in [
+            ("training.epochs", "key=value"),
+            ("adapter.3.r=1", "\"3\""),
+            ("out.x=1", "\"out\""),
+            ("training.epochz=3", "epochz"),
+        ] {
+            let error = read(TEXT, &[assignment]).expect_err(named).to_string();
+            assert!(error.contains(named), "{named}: {error}");
+        }
+    }
+}

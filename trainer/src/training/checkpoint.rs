@@ -1,0 +1,197 @@
+//! States a run can continue from: everything trained, the optimiser's moments and the place in the data.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use burn::tensor::{DType, Device, Tensor, TensorData};
+use clinlora_core::params::{Walk, for_each_param};
+use safetensors::tensor::TensorView;
+use safetensors::{Dtype, SafeTensors};
+use serde::{Deserialize, Serialize};
+
+use super::adamw::AdamW;
+use super::objective::Validation;
+use super::step::full_name;
+use crate::error::{AtPath, Error, Result};
+use crate::files::{self, NewFolder};
+
+const TRAINABLE: &str = "trainable.safetensors";
+pub(crate) const OPTIMIZER: &str = "optimizer.safetensors";
+pub(crate) const STATE: &str = "state.json";
+const PREFIX: &str = "checkpoint-";
+
+/// Where a run stands.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub(crate) struct State {
+    /// Updates done.
+    pub(crate) update: u64,
+    /// Epoch of the next update, from 0.
+    pub(crate) epoch: u64,
+    /// Notes of that epoch already used. The order of an epoch follows from the seed and the epoch's number.
+    pub(crate) next_note: usize,
+    /// Seed of order and dropout; the generators are functions of it and of the two numbers above.
+    pub(crate) seed: u64,
+    /// Best validation so far and the update it was made at.
+    pub(crate) best: Option<(u64, Validation)>,
+    /// Epochs since then.
+    pub(crate) epochs_since_best: u64,
+    /// SHA-256 of the resolved recipe.
+    pub(crate) recipe_sha256: String,
+}
+
+/// The latest complete checkpoint of a run folder.
+pub(crate) fn latest(run: &Path) -> Result<Option<PathBuf>> {
+    let mut found: Vec<(u64, PathBuf)> = Vec::new();
+    for entry in fs::read_dir(run).at(run)? {
+        let path = entry.at(run)?.path();
+        let number = path
+            .file_name()
+            .and_then(|n| n.to_str())
+            .and_then(|n| n.strip_prefix(PREFIX));
+        if let Some(number) = number.and_then(|n| n.parse().ok()) {
+            found.push((number, path));
+        }
+    }
+    Ok(found.into_iter().max().map(|(_, path)| path))
+}
+
+/// Writes a checkpoint whole, then removes the older ones.
+pub(crate) fn save(run: &Path, model: &mut dyn Walk, optimizer: &AdamW, state: &State) -> Result<PathBuf> {
+    let path = run.join(format!("{PREFIX}{:08}", state.update));
+    if path.exists() {
+        return Ok(path); // a checkpoint is complete if it is there, and an update has one state
+    }
+    let older = latest(run)?;
+    let folder = NewFolder::create(&path, false)?;
+    save_trainable(&folder.path().join(TRAINABLE), model)?;
+    save_optimizer(&folder.path().join(OPTIMIZER), optimizer)?;
+    save_state(folder.path(), state)?;
+    folder.finish()?;
+    if let Some(older) = older {
+        fs::remove_dir_all(&older).at(&older)?;
+    }
+    Ok(path)
+}
+
+/// Writes `state.json` into `folder`.
+pub(crate) fn save_state(folder: &Path, state: &State) -> Result<()> {
+    let json = serde_json::to_string_pretty(state).expect("numbers and strings serialise");
+    files::write_atomic(&folder.join(STATE), json.as_bytes())
+}
+
+/// Reads a checkpoint back into `model`; returns optimiser and state.
+pub(crate) fn load(path: &Path, model: &mut dyn Walk, device: &Device) -> Result<(AdamW, State)> {
+    let state_path = path.join(STATE);
+    let state: State = serde_json::from_slice(&files::read(&state_path)?)
+        .map_err(|e| Error::Input(format!("{}: {e}", state_path.display())))?;
+    load_trainable(&path.join(TRAINABLE), model)?;
+    let rows = read_rows(&path.join(OPTIMIZER))?;
+    let mut moments = BTreeMap::new();
+    for (name, m) in &rows {
+        let Some(name) = name.strip_prefix("m/") else {
+            continue;
+        };
+        let v = rows
+            .get(&format!("v/{name}"))
+            .ok_or_else(|| damaged(&path.join(OPTIMIZER)))?;
+        moments.insert(name.to_owned(), (row(m.clone(), device), row(v.clone(), device)));
+    }
+    Ok((
+        AdamW {
+            moments,
+            updates: state.update,
+        },
+        state,
+    ))
+}
+
+/// Writes everything `model` trains.
+pub(crate) fn save_trainable(path: &Path, model: &mut dyn Walk) -> Result<()> {
+    let mut rows = BTreeMap::new();
+    for_each_param(model, |owner, name, param| {
+        if param.is_trainable() {
+            rows.insert(full_name(owner, name), param.flat());
+        }
+    });
+    write_rows(path, rows)
+}
+
+/// Puts what [`save_trainable`] wrote back.
+pub(crate) fn load_trainable(path: &Path, model: &mut dyn Walk) -> Result<()> {
+    let mut rows = read_rows(path)?;
+    let mut fits = true;
+    for_each_param(model, |owner, name, mut param| {
+        if !param.is_trainable() {
+            return;
+        }
+        let size: usize = param.shape().iter().product();
+        match rows
+            .remove(&full_name(owner, name))
+            .filter(|values| values.len() == size)
+        {
+            Some(values) => {
+                let device = param.flat().device();
+                param.set_flat(row(values, &device));
+            }
+            None => fits = false,
+        }
+    });
+    if fits && rows.is_empty() {
+        Ok(())
+    } else {
+        Err(damaged(path))
+    }
+}
+
+fn save_optimizer(path: &Path, optimizer: &AdamW) -> Result<()> {
+    let mut rows = BTreeMap::new();
+    for (name, (m, v)) in &optimizer.moments {
+        rows.insert(format!("m/{name}"), m.clone());
+        rows.insert(format!("v/{name}"), v.clone());
+    }
+    write_rows(path, rows)
+}
+
+fn row(values: Vec<f32>, device: &Device) -> Tensor<1> {
+    let length = values.len();
+    Tensor::from_data(
+        TensorData::new(values, [length]),
+        (&device.clone().inner(), DType::F32),
+    )
+}
+
+fn write_rows(path: &Path, rows: BTreeMap<String, Tensor<1>>) -> Result<()> {
+    let data: Vec<(String, TensorData)> = rows
+        .into_iter()
+        .map(|(name, values)| (name, values.into_data_as::<f32>()))
+        .collect();
+    let views = data.iter().map(|(name, values)| {
+        let view = TensorView::new(Dtype::F32, values.shape().to_vec(), values.as_bytes());
+        (name, view.expect("a tensor's bytes match its shape"))
+    });
+    let bytes = safetensors::serialize(views, None).expect("views were checked one by one");
+    files::write_atomic(path, &bytes)
+}
+
+fn read_rows(path: &Path) -> Result<BTreeMap<String, Vec<f32>>> {
+    let bytes = files::read(path)?;
+    let tensors = SafeTensors::deserialize(&bytes).map_err(|_| damaged(path))?;
+    let floats = |view: &TensorView<'_>| -> Vec<f32> {
+        view.data()
+            .chunks_exact(4)
+            .map(|b| f32::from_le_bytes([b[0], b[1], b[2], b[3]]))
+            .collect()
+    };
+    Ok(tensors
+        .iter()
+        .map(|(name, view)| (name.to_owned(), floats(&view)))
+        .collect())
+}
+
+fn damaged(path: &Path) -> Error {
+    Error::Input(format!(
+        "{}: not the state of this run; begin anew with --overwrite",
+        path.display()
+    ))
+}

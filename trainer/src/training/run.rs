@@ -1,0 +1,368 @@
+//! The loop: epochs of updates, a look at held-out notes after each, checkpoints in between.
+
+use std::fs::{self, OpenOptions};
+use std::io::Write;
+use std::path::{Path, PathBuf};
+use std::time::Instant;
+
+use burn::tensor::Device;
+use serde::{Deserialize, Serialize};
+
+use super::adamw::AdamW;
+use super::checkpoint::{self, State};
+use super::interrupt;
+use super::objective::{Objective, Validation};
+use super::progress::Progress;
+use super::schedule::learning_rate;
+use super::step;
+use crate::dataset::Sample;
+use crate::dataset::order::shuffled;
+use crate::error::{AtPath, Error, Result};
+use crate::files;
+use crate::recipe::{Recipe, Select, Training};
+
+const LOG: &str = "run.jsonl";
+const BEST: &str = "best.safetensors";
+
+/// A run's folder, locked to one recipe.
+pub(crate) struct RunFolder {
+    pub(crate) path: PathBuf,
+    recipe_sha256: String,
+    resume: bool,
+}
+
+impl RunFolder {
+    /// Makes the folder of `recipe` and writes the resolved recipe into it; or, to resume, checks that it is the same.
+    pub(crate) fn open(recipe: &Recipe, resume: bool, overwrite: bool) -> Result<Self> {
+        let path = recipe.out.clone();
+        let resolved = recipe.resolved();
+        let recipe_path = path.join("recipe.toml");
+        if resume {
+            let before = files::read_text(&recipe_path)?;
+            if before != resolved {
+                return Err(Error::Input(format!(
+                    "{}: the recipe has changed since the run began ({}); resume with the old one or begin anew",
+                    path.display(),
+                    first_difference(&before, &resolved),
+                )));
+            }
+        } else {
+            files::refuse_existing(&path, overwrite)?;
+            if path.exists() {
+                fs::remove_dir_all(&path).at(&path)?;
+            }
+            fs::create_dir_all(&path).at(&path)?;
+            files::write_atomic(&recipe_path, resolved.as_bytes())?;
+        }
+        Ok(Self {
+            path,
+            recipe_sha256: files::sha256(resolved.as_bytes()),
+            resume,
+        })
+    }
+}
+
+fn first_difference(before: &str, after: &str) -> String {
+    let changed = before.lines().zip(after.lines()).find(|(a, b)| a != b);
+    changed.map_or_else(
+        || "lines were added or removed".into(),
+        |(a, b)| format!("`{a}` became `{b}`"),
+    )
+}
+
+/// One line of `run.jsonl`.
+#[derive(Debug, Serialize, Deserialize)]
+struct LogLine {
+    step: u64,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    loss: Option<f64>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    lr: Option<f64>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    grad_norm: Option<f64>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    tokens: Option<usize>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    tokens_per_s: Option<f64>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    seconds: Option<f64>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    valid: Option<Validation>,
+}
+
+/// What a finished run came to.
+#[derive(Debug, Clone, Serialize)]
+pub(crate) struct Summary {
+    /// Updates done.
+    pub(crate) updates: u64,
+    /// Update whose state was kept.
+    pub(crate) kept_update: u64,
+    /// Validation at that update.
+    pub(crate) valid: Option<Validation>,
+}
+
+/// Everything the loop needs beside the model.
+pub(crate) struct Job<'a, O: Objective> {
+    pub(crate) objective: &'a O,
+    pub(crate) title: &'a str,
+    pub(crate) train: &'a [Sample],
+    pub(crate) valid: &'a [Sample],
+    pub(crate) training: &'a Training,
+    pub(crate) seed: u64,
+    /// With autodiff.
+    pub(crate) device: &'a Device,
+}
+
+/// Trains `model` until the recipe's last epoch, early stopping or an interruption, and puts the kept state into it.
+///
+/// # Errors
+/// [`Error::Interrupted`] once the state is saved; [`Error::Diverged`] at the first loss or gradient that is not finite.
+pub(crate) fn train<O: Objective>(
+    job: &Job<'_, O>,
+    model: &mut O::Model,
+    folder: &RunFolder,
+) -> Result<Summary> {
+    let notes_per_update = job.training.batch_size * job.training.accumulation_steps;
+    let updates_per_epoch = job.train.len().div_ceil(notes_per_update) as u64;
+    let updates = updates_per_epoch * job.training.epochs;
+    let (mut optimizer, mut state) = begin(job, model, folder)?;
+    let mut log = Log::open(&folder.path.join(LOG), state.update)?;
+    let mut progress = Progress::new(job.title, state.update, updates);
+    let mut last_checkpoint = Instant::now();
+
+    while state.epoch < job.training.epochs && !stopped_early(&state, job.training) {
+        let order = shuffled(job.train.len(), job.seed, state.epoch);
+        while state.next_note < order.len() {
+            let started = Instant::now();
+            let end = (state.next_note + notes_per_update).min(order.len());
+            let samples: Vec<&Sample> = order[state.next_note..end]
+                .iter()
+                .map(|i| &job.train[*i])
+                .collect();
+            // Dropout of an update depends on its number alone, so a resumed run draws the same masks.
+            let seed = job
+                .seed
+                .wrapping_add((state.update + 1).wrapping_mul(0x9E37_79B9_7F4A_7C15));
+            let (loss, gradients) =
+                step::gradients(job.objective, model, &samples, job.training, seed, job.device)?;
+            let outcome = step::measure(loss, &gradients);
+            refuse_divergence(outcome, &state, folder)?;
+            let lr = learning_rate(job.training, state.update, updates);
+            step::apply(model, &mut optimizer, gradients, outcome, job.training, lr);
+            state.update += 1;
+            state.next_note = end;
+
+            let tokens = samples.iter().map(|sample| sample.ids.len()).sum::<usize>();
+            let seconds = started.elapsed().as_secs_f64();
+            #[expect(clippy::cast_precision_loss, reason = "token counts are far below 2^52")]
+            let tokens_per_s = tokens as f64 / seconds;
+            log.update(state.update, outcome, lr, tokens, tokens_per_s, seconds)?;
+            progress.set(state.update, || {
+                format!(
+                    "loss {:.4} grad-norm {:.3} {tokens_per_s:.0} tokens/s",
+                    outcome.loss, outcome.grad_norm
+                )
+            });
+            let due = last_checkpoint.elapsed().as_secs_f64() >= job.training.checkpoint_minutes * 60.0;
+            if interrupt::requested() || due {
+                log.sync()?;
+                checkpoint::save(&folder.path, model, &optimizer, &state)?;
+                last_checkpoint = Instant::now();
+                if interrupt::requested() {
+                    return Err(Error::Interrupted {
+                        update: state.update,
+                        run: folder.path.clone(),
+                    });
+                }
+            }
+        }
+        state.epoch += 1;
+        state.next_note = 0;
+        end_epoch(job, model, folder, &mut state, &mut log, &progress)?;
+        log.sync()?;
+        checkpoint::save(&folder.path, model, &optimizer, &state)?;
+        last_checkpoint = Instant::now();
+    }
+
+    let best = folder.path.join(BEST);
+    let kept_update = match (job.training.select, state.best) {
+        (Select::Last, _) | (_, None) => state.update,
+        (_, Some((update, _))) => {
+            checkpoint::load_trainable(&best, model)?;
+            update
+        }
+    };
+    publish_state(&folder.path)?;
+    Ok(Summary {
+        updates: state.update,
+        kept_update,
+        valid: state.best.map(|(_, valid)| valid),
+    })
+}
+
+fn begin<O: Objective>(job: &Job<'_, O>, model: &mut O::Model, folder: &RunFolder) -> Result<(AdamW, State)> {
+    if folder.resume
+        && let Some(path) = checkpoint::latest(&folder.path)?
+    {
+        return checkpoint::load(&path, model, job.device);
+    }
+    let state = State {
+        update: 0,
+        epoch: 0,
+        next_note: 0,
+        seed: job.seed,
+        best: None,
+        epochs_since_best: 0,
+        recipe_sha256: folder.recipe_sha256.clone(),
+    };
+    Ok((AdamW::default(), state))
+}
+
+/// Validates, and keeps the state if it is the best so far.
+fn end_epoch<O: Objective>(
+    job: &Job<'_, O>,
+    model: &mut O::Model,
+    folder: &RunFolder,
+    state: &mut State,
+    log: &mut Log,
+    progress: &Progress,
+) -> Result<()> {
+    if job.valid.is_empty() {
+        return Ok(());
+    }
+    let plain = job.device.clone().inner();
+    let valid = job
+        .objective
+        .validate(&burn::module::Module::valid(model), job.valid, &plain)?;
+    log.validation(state.update, valid)?;
+    let auroc = valid
+        .auroc
+        .map_or_else(String::new, |auroc| format!(", AUROC {auroc:.4}"));
+    progress.say(&format!(
+        "{} epoch {}: held-out loss {:.4}{auroc}",
+        job.title, state.epoch, valid.loss
+    ));
+    if state
+        .best
+        .is_none_or(|(_, best)| is_better(job.training.select, valid, best))
+    {
+        state.best = Some((state.update, valid));
+        state.epochs_since_best = 0;
+        checkpoint::save_trainable(&folder.path.join(BEST), model)?;
+    } else {
+        state.epochs_since_best += 1;
+    }
+    Ok(())
+}
+
+fn is_better(select: Select, new: Validation, best: Validation) -> bool {
+    match (select, new.auroc, best.auroc) {
+        (Select::Best, Some(new), Some(best)) => new > best,
+        _ => new.loss < best.loss,
+    }
+}
+
+fn stopped_early(state: &State, training: &Training) -> bool {
+    training
+        .patience
+        .is_some_and(|patience| state.epochs_since_best >= patience)
+}
+
+fn refuse_divergence(outcome: step::Outcome, state: &State, folder: &RunFolder) -> Result<()> {
+    let what = if !outcome.loss.is_finite() {
+        "loss"
+    } else if !outcome.grad_norm.is_finite() {
+        "gradient"
+    } else {
+        return Ok(());
+    };
+    let good = match checkpoint::latest(&folder.path)? {
+        Some(path) => format!("the last good checkpoint is {}", path.display()),
+        None => "no checkpoint had been made yet".to_owned(),
+    };
+    let advice = format!("{good}; try a lower training.learning_rate or set training.max_grad_norm");
+    Err(Error::Diverged {
+        update: state.update + 1,
+        what,
+        advice,
+    })
+}
+
+/// Puts optimiser and state of the last checkpoint into the run folder itself, beside the adapter.
+fn publish_state(run: &Path) -> Result<()> {
+    if let Some(last) = checkpoint::latest(run)? {
+        for name in [checkpoint::OPTIMIZER, checkpoint::STATE] {
+            files::write_atomic(&run.join(name), &files::read(&last.join(name))?)?;
+        }
+    }
+    Ok(())
+}
+
+/// `run.jsonl`: one line an update, one a validation.
+struct Log {
+    file: fs::File,
+    path: PathBuf,
+}
+
+impl Log {
+    /// Opens the log for appending after `update`; lines of later updates, which a killed run may have left, go.
+    fn open(path: &Path, update: u64) -> Result<Self> {
+        if path.exists() {
+            let text = files::read_text(path)?;
+            let kept: String = text
+                .lines()
+                .filter(|line| serde_json::from_str::<LogLine>(line).is_ok_and(|line| line.step <= update))
+                .map(|line| format!("{line}\n"))
+                .collect();
+            files::write_atomic(path, kept.as_bytes())?;
+        }
+        let file = OpenOptions::new().create(true).append(true).open(path).at(path)?;
+        Ok(Self {
+            file,
+            path: path.to_owned(),
+        })
+    }
+
+    fn update(
+        &mut self,
+        step: u64,
+        outcome: step::Outcome,
+        lr: f64,
+        tokens: usize,
+        tokens_per_s: f64,
+        seconds: f64,
+    ) -> Result<()> {
+        self.line(&LogLine {
+            step,
+            loss: Some(outcome.loss),
+            lr: Some(lr),
+            grad_norm: Some(outcome.grad_norm),
+            tokens: Some(tokens),
+            tokens_per_s: Some(tokens_per_s),
+            seconds: Some(seconds),
+            valid: None,
+        })
+    }
+
+    fn validation(&mut self, step: u64, valid: Validation) -> Result<()> {
+        self.line(&LogLine {
+            step,
+            loss: None,
+            lr: None,
+            grad_norm: None,
+            tokens: None,
+            tokens_per_s: None,
+            seconds: None,
+            valid: Some(valid),
+        })
+    }
+
+    fn line(&mut self, line: &LogLine) -> Result<()> {
+        let json = serde_json::to_string(line).expect("numbers serialise");
+        writeln!(self.file, "{json}").at(&self.path)
+    }
+
+    fn sync(&self) -> Result<()> {
+        self.file.sync_all().at(&self.path)
+    }
+}

@@ -1,0 +1,33 @@
+//! The learning rate at each update.
+
+use crate::recipe::{Schedule, Training};
+
+/// Learning rate of update `update` (from 0) of `updates`.
+///
+/// Linear as in Hugging Face's `get_linear_schedule_with_warmup`, with the warm-up rounded up to whole updates. The
+/// authors' code counted micro-batches as steps and the warm-up *ratio* as their number:
+/// `lr(0) = 0`, `lr(s) = peak · (N - s) / (N - ratio)` with `N = updates · accumulation_steps`.
+#[must_use]
+#[expect(clippy::cast_precision_loss, reason = "updates are far below 2^52")]
+pub(crate) fn learning_rate(training: &Training, update: u64, updates: u64) -> f64 {
+    let peak = training.learning_rate;
+    let (step, total) = (update as f64, updates as f64);
+    match training.schedule {
+        Schedule::Constant => peak,
+        Schedule::Linear => {
+            let warmup = (training.warmup_ratio * total).ceil();
+            if step < warmup {
+                peak * step / warmup
+            } else {
+                peak * (total - step) / (total - warmup).max(1.0)
+            }
+        }
+        Schedule::AuthorCompat => {
+            if update == 0 {
+                return 0.0;
+            }
+            let micro_batches = total * training.accumulation_steps as f64;
+            peak * (micro_batches - step) / (micro_batches - training.warmup_ratio)
+        }
+    }
+}
