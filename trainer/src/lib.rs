@@ -4,6 +4,7 @@
 //! on data sets, on training and on evaluation.
 
 pub mod cli;
+mod cohort;
 pub mod commands;
 mod dataset;
 mod device;

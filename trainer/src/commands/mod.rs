@@ -1,5 +1,6 @@
 //! What the program does, one file a command.
 
+pub mod cohort;
 pub mod demo;
 pub mod evaluate;
 pub mod finetune;
