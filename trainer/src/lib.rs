@@ -5,6 +5,7 @@
 
 pub mod cli;
 pub mod commands;
+pub mod console;
 mod dataset;
 mod device;
 pub mod error;
