@@ -1,6 +1,6 @@
 //! The command line as typed.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use clap::{Args, Parser, Subcommand};
 
@@ -164,6 +164,17 @@ pub struct Evaluate {
     /// Replace the folder if it exists.
     #[arg(long)]
     pub overwrite: bool,
+}
+
+impl Evaluate {
+    /// Everything it reads.
+    pub(crate) fn inputs(&self) -> impl Iterator<Item = &Path> {
+        let files = [&self.model.model, &self.task, &self.data];
+        files
+            .into_iter()
+            .chain(&self.model.adapters)
+            .map(PathBuf::as_path)
+    }
 }
 
 /// Arguments of `predict`.

@@ -6,6 +6,7 @@
 pub mod cli;
 mod cohort;
 pub mod commands;
+pub mod console;
 mod dataset;
 mod device;
 pub mod error;
