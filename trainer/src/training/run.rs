@@ -150,9 +150,14 @@ pub(crate) fn train<O: Objective>(
     model: &mut O::Model,
     folder: &RunFolder,
 ) -> Result<Summary> {
-    let notes_per_update = job.training.batch_size * job.training.accumulation_steps;
+    let notes_per_update = job
+        .training
+        .batch_size
+        .saturating_mul(job.training.accumulation_steps);
     let updates_per_epoch = job.train.len().div_ceil(notes_per_update) as u64;
-    let updates = updates_per_epoch * job.training.epochs;
+    let updates = updates_per_epoch.saturating_mul(job.training.epochs);
+    let micro_batches =
+        (job.train.len().div_ceil(job.training.batch_size) as u64).saturating_mul(job.training.epochs);
     let (mut optimizer, mut state) = begin(job, model, folder)?;
     let mut log = Log::open(&folder.path.join(LOG), &state)?;
     let mut progress = Progress::new(job.title, state.update, updates);
@@ -163,7 +168,7 @@ pub(crate) fn train<O: Objective>(
         stop_if_asked(model, &optimizer, &state, &log, folder)?;
         while state.next_note < order.len() {
             let started = Instant::now();
-            let end = (state.next_note + notes_per_update).min(order.len());
+            let end = state.next_note.saturating_add(notes_per_update).min(order.len());
             let samples: Vec<&Sample> = order[state.next_note..end]
                 .iter()
                 .map(|i| &job.train[*i])
@@ -176,7 +181,7 @@ pub(crate) fn train<O: Objective>(
                 step::gradients(job.objective, model, &samples, job.training, seed, job.device)?;
             let outcome = step::measure(loss, &gradients);
             refuse_divergence(outcome, &state, folder)?;
-            let lr = learning_rate(job.training, state.update, updates);
+            let lr = learning_rate(job.training, state.update, updates, micro_batches);
             step::apply(model, &mut optimizer, gradients, outcome, job.training, lr);
             state.update += 1;
             state.next_note = end;
