@@ -70,7 +70,7 @@ fn exact_accumulation_equals_the_large_batch() {
         ),
     );
     let recipes = [
-        ("pretrain base.toml training.epochs=2", "base"),
+        ("pretrain base.toml training.epochs=2 max_tokens=400", "base"),
         (
             "finetune downstream.toml adapter.1.dropout=0 task=weighted.toml",
             "downstream",
@@ -188,9 +188,17 @@ fn clipping_bounds_the_gradient_and_only_where_it_is_larger() {
 #[test]
 fn the_kept_state_is_the_one_asked_for_and_patience_ends_a_run() {
     let workshop = Workshop::new();
-    // A rate at which the held-out loss gets worse again.
-    let command =
-        "pretrain clinical.toml training.epochs=12 training.learning_rate=0.1 training.schedule=constant";
+    // Held-out notes of another language, their words in reverse: learning the first makes the loss worse again.
+    let notes = workshop.text("notes.jsonl");
+    let reversed = notes.lines().step_by(5).map(|line| {
+        let mut note: serde_json::Value = serde_json::from_str(line).expect("JSON");
+        let words: Vec<&str> = note["text"].as_str().expect("a text").split(' ').rev().collect();
+        note["text"] = words.join(" ").into();
+        format!("{note}\n")
+    });
+    workshop.write("reversed.jsonl", reversed.collect::<String>());
+    let command = "pretrain clinical.toml data.valid=reversed.jsonl training.epochs=12 training.learning_rate=0.01 \
+                   training.schedule=constant";
     let kept = |select: &str| {
         let summary = workshop
             .run(&format!("{command} out={select} training.select={select} --json"))

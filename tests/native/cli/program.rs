@@ -9,17 +9,17 @@ use serde_json::Value;
 use tempfile::TempDir;
 
 /// Stands in every note and must stand in no message.
-pub const SECRET: &str = "Quetzalcoatl";
+pub(crate) const SECRET: &str = "Quetzalcoatl";
 
 /// How a run of the program ended.
-pub struct Ended {
-    pub code: Option<i32>,
-    pub stdout: String,
-    pub stderr: String,
+pub(crate) struct Ended {
+    pub(crate) code: Option<i32>,
+    pub(crate) stdout: String,
+    pub(crate) stderr: String,
 }
 
 impl Ended {
-    pub fn of(output: std::process::Output) -> Self {
+    pub(crate) fn of(output: std::process::Output) -> Self {
         let text = |bytes: Vec<u8>| String::from_utf8(bytes).expect("the program prints UTF-8");
         let ended = Self {
             code: output.status.code(),
@@ -34,13 +34,13 @@ impl Ended {
     }
 
     /// Asserts success.
-    pub fn ok(self) -> Self {
+    pub(crate) fn ok(self) -> Self {
         assert_eq!(self.code, Some(0), "{}{}", self.stdout, self.stderr);
         self
     }
 
     /// Asserts a refusal of bad usage or input whose message says all of `parts`.
-    pub fn refused(self, parts: &[&str]) -> Self {
+    pub(crate) fn refused(self, parts: &[&str]) -> Self {
         assert_eq!(self.code, Some(2), "{}{}", self.stdout, self.stderr);
         for part in parts {
             assert!(self.stderr.contains(part), "no {part:?} in: {}", self.stderr);
@@ -50,30 +50,30 @@ impl Ended {
     }
 
     /// The one JSON object that stdout is.
-    pub fn json(&self) -> Value {
+    pub(crate) fn json(&self) -> Value {
         assert_eq!(self.stdout.lines().count(), 1, "{}", self.stdout);
         serde_json::from_str(&self.stdout).expect("stdout is JSON")
     }
 
     /// Stdout as JSON lines.
-    pub fn json_lines(&self) -> Vec<Value> {
+    pub(crate) fn json_lines(&self) -> Vec<Value> {
         let line = |line| serde_json::from_str(line).expect("stdout is JSON lines");
         self.stdout.lines().map(line).collect()
     }
 }
 
 /// A folder the program runs in.
-pub struct Workshop(TempDir);
+pub(crate) struct Workshop(TempDir);
 
 impl Workshop {
     /// An empty folder.
-    pub fn empty() -> Self {
+    pub(crate) fn empty() -> Self {
         let inside = env!("CARGO_TARGET_TMPDIR");
         Self(tempfile::tempdir_in(inside).expect("a temporary folder"))
     }
 
     /// A folder with notes, a task, recipes, a trained `base` and a `clinical` adapter on it.
-    pub fn new() -> Self {
+    pub(crate) fn new() -> Self {
         static TRAINED: OnceLock<PathBuf> = OnceLock::new();
         let trained = TRAINED.get_or_init(|| {
             let workshop = Self::with_notes();
@@ -87,7 +87,7 @@ impl Workshop {
     }
 
     /// A folder with notes, a task and recipes.
-    pub fn with_notes() -> Self {
+    pub(crate) fn with_notes() -> Self {
         let workshop = Self::empty();
         let notes =
             (0..NOTES).map(|i| serde_json::json!({"id": format!("n{i}"), "text": note(i)}).to_string());
@@ -104,43 +104,43 @@ impl Workshop {
         workshop
     }
 
-    pub fn path(&self) -> &Path {
+    pub(crate) fn path(&self) -> &Path {
         self.0.path()
     }
 
-    pub fn file(&self, name: &str) -> PathBuf {
+    pub(crate) fn file(&self, name: &str) -> PathBuf {
         self.path().join(name)
     }
 
-    pub fn write(&self, name: &str, content: impl AsRef<[u8]>) {
+    pub(crate) fn write(&self, name: &str, content: impl AsRef<[u8]>) {
         fs::write(self.file(name), content).expect("writable");
     }
 
-    pub fn read(&self, name: &str) -> Vec<u8> {
+    pub(crate) fn read(&self, name: &str) -> Vec<u8> {
         fs::read(self.file(name)).unwrap_or_else(|e| panic!("{name}: {e}"))
     }
 
-    pub fn text(&self, name: &str) -> String {
+    pub(crate) fn text(&self, name: &str) -> String {
         String::from_utf8(self.read(name)).expect("UTF-8")
     }
 
     /// Replaces the first `from` of a file, which must hold it.
-    pub fn edit(&self, name: &str, from: &str, to: &str) {
+    pub(crate) fn edit(&self, name: &str, from: &str, to: &str) {
         let text = self.text(name);
         assert!(text.contains(from), "{name} holds no {from:?}");
         self.write(name, text.replacen(from, to, 1));
     }
 
-    pub fn copy(&self, from: &str, to: &str) {
+    pub(crate) fn copy(&self, from: &str, to: &str) {
         copy_folder(&self.file(from), &self.file(to));
     }
 
-    pub fn exists(&self, name: &str) -> bool {
+    pub(crate) fn exists(&self, name: &str) -> bool {
         fs::symlink_metadata(self.file(name)).is_ok()
     }
 
     /// The program with `line` for arguments (blanks part them) on the CPU, not yet started.
-    pub fn command(&self, line: &str) -> Command {
+    pub(crate) fn command(&self, line: &str) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_clinlora"));
         command
             .args(line.split_whitespace())
@@ -153,18 +153,18 @@ impl Workshop {
     }
 
     /// Runs the program to its end.
-    pub fn run(&self, line: &str) -> Ended {
+    pub(crate) fn run(&self, line: &str) -> Ended {
         Ended::of(self.command(line).output().expect("the program starts"))
     }
 
     /// Lines of a run's log: updates and validations.
-    pub fn log(&self, run: &str) -> Vec<Value> {
+    pub(crate) fn log(&self, run: &str) -> Vec<Value> {
         let line = |line| serde_json::from_str(line).expect("run.jsonl is JSON lines");
         self.text(&format!("{run}/run.jsonl")).lines().map(line).collect()
     }
 
     /// A number of every update of a run's log.
-    pub fn updates(&self, run: &str, key: &str) -> Vec<f64> {
+    pub(crate) fn updates(&self, run: &str, key: &str) -> Vec<f64> {
         let number = |line: &Value| line.get(key).and_then(Value::as_f64);
         self.log(run)
             .iter()
@@ -174,13 +174,13 @@ impl Workshop {
     }
 
     /// Validation losses of a run's log, each with its update.
-    pub fn validations(&self, run: &str) -> Vec<(u64, f64)> {
+    pub(crate) fn validations(&self, run: &str) -> Vec<(u64, f64)> {
         let pair = |line: &Value| Some((line["step"].as_u64()?, line.get("valid")?["loss"].as_f64()?));
         self.log(run).iter().filter_map(pair).collect()
     }
 
     /// Names of `folder`'s entries that begin with `prefix`.
-    pub fn entries(&self, folder: &str, prefix: &str) -> Vec<String> {
+    pub(crate) fn entries(&self, folder: &str, prefix: &str) -> Vec<String> {
         let entries = fs::read_dir(self.file(folder)).expect("a folder");
         let names = entries.map(|entry| entry.expect("readable").file_name().into_string().expect("UTF-8"));
         names.filter(|name| name.starts_with(prefix)).collect()
@@ -200,10 +200,10 @@ fn copy_folder(from: &Path, to: &Path) {
     }
 }
 
-pub const NOTES: usize = 25;
+pub(crate) const NOTES: usize = 25;
 
 /// A note whose outcome follows from what it says, of a length of its own.
-pub fn note(i: usize) -> String {
+pub(crate) fn note(i: usize) -> String {
     let presentation = [
         "fever",
         "chest pain",
@@ -232,7 +232,7 @@ pub fn note(i: usize) -> String {
     )
 }
 
-pub fn label(i: usize) -> &'static str {
+pub(crate) fn label(i: usize) -> &'static str {
     if i % 3 == 1 { "DIE" } else { "NOT_DIE" }
 }
 
