@@ -78,6 +78,9 @@ impl LoraConfig {
         if self.r == 0 {
             return refuse("r = 0; a LoRA needs a rank of at least 1".into());
         }
+        if self.r > 1 << 16 {
+            return refuse(format!("r = {}; above every layer there is", self.r));
+        }
         if !self.alpha.is_finite() {
             return refuse(format!("lora_alpha = {}; must be a finite number", self.alpha));
         }

@@ -8,6 +8,7 @@ use std::time::Instant;
 use burn::tensor::Device;
 use clinlora_core::params::Walk;
 use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
 
 use super::adamw::AdamW;
 use super::checkpoint::{self, State};
@@ -150,9 +151,14 @@ pub(crate) fn train<O: Objective>(
     model: &mut O::Model,
     folder: &RunFolder,
 ) -> Result<Summary> {
-    let notes_per_update = job.training.batch_size * job.training.accumulation_steps;
+    let notes_per_update = job
+        .training
+        .batch_size
+        .saturating_mul(job.training.accumulation_steps);
     let updates_per_epoch = job.train.len().div_ceil(notes_per_update) as u64;
-    let updates = updates_per_epoch * job.training.epochs;
+    let updates = updates_per_epoch.saturating_mul(job.training.epochs);
+    let micro_batches =
+        (job.train.len().div_ceil(job.training.batch_size) as u64).saturating_mul(job.training.epochs);
     let (mut optimizer, mut state) = begin(job, model, folder)?;
     let mut log = Log::open(&folder.path.join(LOG), &state)?;
     let mut progress = Progress::new(job.title, state.update, updates);
@@ -163,7 +169,7 @@ pub(crate) fn train<O: Objective>(
         stop_if_asked(model, &optimizer, &state, &log, folder)?;
         while state.next_note < order.len() {
             let started = Instant::now();
-            let end = (state.next_note + notes_per_update).min(order.len());
+            let end = state.next_note.saturating_add(notes_per_update).min(order.len());
             let samples: Vec<&Sample> = order[state.next_note..end]
                 .iter()
                 .map(|i| &job.train[*i])
@@ -176,7 +182,7 @@ pub(crate) fn train<O: Objective>(
                 step::gradients(job.objective, model, &samples, job.training, seed, job.device)?;
             let outcome = step::measure(loss, &gradients);
             refuse_divergence(outcome, &state, folder)?;
-            let lr = learning_rate(job.training, state.update, updates);
+            let lr = learning_rate(job.training, state.update, updates, micro_batches);
             step::apply(model, &mut optimizer, gradients, outcome, job.training, lr);
             state.update += 1;
             state.next_note = end;
@@ -221,19 +227,18 @@ pub(crate) fn train<O: Objective>(
 }
 
 fn begin<O: Objective>(job: &Job<'_, O>, model: &mut O::Model, folder: &RunFolder) -> Result<(AdamW, State)> {
-    let notes = job.train.len();
+    let notes_sha256 = notes_sha256(job.train);
     if folder.resume {
         if let Some(path) = checkpoint::latest(&folder.path)? {
             let (optimizer, state) = checkpoint::load(&path, model, job.device)?;
             if state.recipe_sha256 != folder.recipe_sha256 {
                 return Err(checkpoint::damaged(&path));
             }
-            if state.notes != notes {
+            if state.notes_sha256 != notes_sha256 {
                 return Err(Error::Input(format!(
-                    "{}: the run began with {} training notes and there are {notes} now; give it the old file, or begin \
-                     anew with --overwrite",
+                    "{}: the training notes are not those the run began with; give it the old file, or begin anew with \
+                     --overwrite",
                     folder.path.display(),
-                    state.notes,
                 )));
             }
             return Ok((optimizer, state));
@@ -248,13 +253,26 @@ fn begin<O: Objective>(job: &Job<'_, O>, model: &mut O::Model, folder: &RunFolde
         epoch: 0,
         next_note: 0,
         seed: job.seed,
-        notes,
+        notes_sha256,
         last: None,
         best: None,
         epochs_since_best: 0,
         recipe_sha256: folder.recipe_sha256.clone(),
     };
     Ok((AdamW::default(), state))
+}
+
+/// A hash of what `notes` are to a model: tokens and truth.
+fn notes_sha256(notes: &[Sample]) -> String {
+    let mut hash = Sha256::new();
+    for note in notes {
+        hash.update((note.ids.len() as u64).to_le_bytes());
+        note.ids.iter().for_each(|id| hash.update(id.to_le_bytes()));
+        note.target
+            .iter()
+            .for_each(|value| hash.update(value.to_le_bytes()));
+    }
+    files::hex(&hash.finalize())
 }
 
 fn save<M: Walk>(
@@ -302,7 +320,12 @@ fn end_epoch<O: Objective>(
     let valid = job
         .objective
         .validate(&burn::module::Module::valid(model), job.valid, &plain)
-        .map_err(|e| as_divergence(e, state, folder))?;
+        .map_err(|e| match e {
+            Error::NotFinite(_) => {
+                diverged(state.update, "the held-out loss is not finite".to_owned(), folder)
+            }
+            other => other,
+        })?;
     log.validation(state.update, valid)?;
     let auroc = valid
         .auroc
