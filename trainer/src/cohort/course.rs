@@ -430,13 +430,18 @@ fn choose_problem(patient: &Patient, age_years: f64, chance: &mut Chance) -> &'s
             return 0.0;
         }
         let distance = (age_years - problem.age.0) / (1.25 * problem.age.1);
-        let known = problem
+        let known: Vec<f64> = problem
             .after
             .iter()
             .filter(|(key, _)| patient.has(key))
-            .map(|(_, factor)| factor)
-            .product::<f64>();
-        problem.frequency * (-0.5 * distance * distance).exp() * known.min(8.0)
+            .map(|(_, factor)| *factor)
+            .collect();
+        // A factor of ten or more stands for what nobody else has: dialysis that was missed, a graft that fails.
+        if known.is_empty() && problem.after.iter().any(|(_, factor)| *factor >= 10.0) {
+            return 0.0;
+        }
+        let known: f64 = known.iter().product();
+        problem.frequency * (-0.5 * distance * distance).exp() * known.min(14.0)
     });
     let index = chance.weighted(weights);
     problems()
