@@ -50,7 +50,7 @@ pub(super) static ENDOCRINE: &[Problem] = &[
         effect: &effects::KETOACIDOSIS,
         complaint: "{hyperglycemia|lethargy|altered mental status|high sugars}",
         presents: ["{FS reading high at home|polyuria and blurry vision}, glucose <glucose>, {off metformin|on prednisone}", "{several days of confusion|lethargy and poor PO}, glucose <glucose>, serum osm <325-345>, Na <na>", "{found unresponsive|coma}, glucose <glucose>, osm <350-400>, {seizure|hypotension}, Cr <cr>"],
-        denies: "{unable to give history|chest pain, dyspnea}, {dysuria|cough}",
+        denies: "{unable to give history, no fever|chest pain, dyspnea}, {dysuria|cough}",
         operation: "",
         exam: ["dry MM, poor turgor, slow to answer", "{obtunded|GCS <gcs>}, parched, {tachycardic and cool|focal twitching}"],
         studies: "Serum osm <325-395>; {CT head negative|UA with WBC}",

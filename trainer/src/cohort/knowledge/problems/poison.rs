@@ -50,7 +50,7 @@ pub(super) static POISON: &[Problem] = &[
         effect: &effects::SEDATED,
         complaint: "{overdose|ingestion|suicide attempt|OD|altered mental status}",
         presents: ["taking <8-15> {klonopin|ativan} after an argument, awake", "ingestion of <20-50> {seroquel|ambien} and vodka, {found by roommate|left a note}, GCS <gcs>", "TCA ingestion with {QRS <130-180>|seizure}, {bicarb gtt|intubated}, hypotensive, found after <6-12> hours"],
-        denies: "{unable to obtain|HI}, {other ingestion|chest pain}, fever",
+        denies: "{fall|HI}, {other ingestion|chest pain}, fever",
         operation: "",
         exam: ["drowsy, slurred speech, nonfocal", "unresponsive, {dilated pupils|no gag}, {tachycardic, dry skin|hypothermic}"],
         studies: "Serum tox: {EtOH <80-320>|tricyclics +}; EKG QRS <84-150>",
