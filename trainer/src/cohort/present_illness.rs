@@ -23,7 +23,12 @@ fn brief_diseases(voice: &Voice<'_>, chance: &mut Chance) -> Vec<String> {
     known
         .iter()
         .take(limit)
-        .map(|chronic| voice.say(chronic.brief, chance).trim_start_matches("h/o ").to_owned())
+        .map(|chronic| {
+            voice
+                .say(chronic.brief, chance)
+                .trim_start_matches("h/o ")
+                .to_owned()
+        })
         .collect()
 }
 
