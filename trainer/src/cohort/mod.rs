@@ -26,6 +26,8 @@ mod present_illness;
 mod radiology_report;
 mod random;
 mod tables;
+#[cfg(test)]
+mod tests;
 mod ventilation;
 mod voice;
 
