@@ -33,6 +33,9 @@ pub enum Error {
         /// The run folder.
         run: PathBuf,
     },
+    /// Ctrl+C or SIGTERM while there was nothing to save.
+    #[error("interrupted; nothing was written")]
+    Stopped,
     /// Training whose numbers left the range of floats.
     #[error("update {update}: the {what} is not finite; {advice}")]
     Diverged {
@@ -51,7 +54,7 @@ impl Error {
     pub fn exit_code(&self) -> u8 {
         match self {
             Self::Input(_) | Self::Model { .. } => 2,
-            Self::Interrupted { .. } => 130,
+            Self::Interrupted { .. } | Self::Stopped => 130,
             Self::Diverged { .. } => 1,
             Self::Io { source, .. } => match source.kind() {
                 std::io::ErrorKind::NotFound

@@ -10,6 +10,7 @@ fn main() -> ExitCode {
     let Cli { command, common } = Cli::parse();
     let result = match command {
         Command::Demo(args) => commands::demo::run(&args, &common),
+        Command::Prepare(args) => commands::prepare::run(&args, &common),
         Command::Pretrain(args) => commands::pretrain::run(&args, &common),
         Command::Finetune(args) => commands::finetune::run(&args, &common),
         Command::Evaluate(args) => commands::evaluate::run(&args, &common),

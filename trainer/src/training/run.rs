@@ -15,8 +15,8 @@ use super::objective::{Objective, Validation};
 use super::progress::Progress;
 use super::schedule::learning_rate;
 use super::step;
-use crate::dataset::Sample;
 use crate::dataset::order::shuffled;
+use crate::dataset::{Sample, Samples};
 use crate::error::{AtPath, Error, Result};
 use crate::files;
 use crate::recipe::{Recipe, Select, Training};
@@ -105,7 +105,7 @@ pub(crate) struct Summary {
 pub(crate) struct Job<'a, O: Objective> {
     pub(crate) objective: &'a O,
     pub(crate) title: &'a str,
-    pub(crate) train: &'a [Sample],
+    pub(crate) train: &'a dyn Samples,
     pub(crate) valid: &'a [Sample],
     pub(crate) training: &'a Training,
     pub(crate) seed: u64,
@@ -123,7 +123,7 @@ pub(crate) fn train<O: Objective>(
     folder: &RunFolder,
 ) -> Result<Summary> {
     let notes_per_update = job.training.batch_size * job.training.accumulation_steps;
-    let updates_per_epoch = job.train.len().div_ceil(notes_per_update) as u64;
+    let updates_per_epoch = job.train.count().div_ceil(notes_per_update) as u64;
     let updates = updates_per_epoch * job.training.epochs;
     let (mut optimizer, mut state) = begin(job, model, folder)?;
     let mut log = Log::open(&folder.path.join(LOG), state.update)?;
@@ -131,14 +131,13 @@ pub(crate) fn train<O: Objective>(
     let mut last_checkpoint = Instant::now();
 
     while state.epoch < job.training.epochs && !stopped_early(&state, job.training) {
-        let order = shuffled(job.train.len(), job.seed, state.epoch);
+        let order = shuffled(job.train.count(), job.seed, state.epoch);
         while state.next_note < order.len() {
             let started = Instant::now();
             let end = (state.next_note + notes_per_update).min(order.len());
-            let samples: Vec<&Sample> = order[state.next_note..end]
-                .iter()
-                .map(|i| &job.train[*i])
-                .collect();
+            let places = order[state.next_note..end].iter();
+            let read = places.map(|i| job.train.sample(*i)).collect::<Result<Vec<_>>>()?;
+            let samples: Vec<&Sample> = read.iter().map(AsRef::as_ref).collect();
             // Dropout of an update depends on its number alone, so a resumed run draws the same masks.
             let seed = job
                 .seed
