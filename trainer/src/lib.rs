@@ -1,6 +1,6 @@
 //! The `clinlora` program as a library, for its own `main` and for tests.
 //!
-//! [`commands`] is what the program does, one file a command. They stand on [`recipe`], on the folders of Hugging Face,
+//! [`mimic`] makes data sets from the tables of MIMIC; [`commands`] is what the program does, one file a command. They stand on [`recipe`], on the folders of Hugging Face,
 //! on data sets, on training and on evaluation.
 
 pub mod cli;
@@ -13,5 +13,6 @@ pub mod error;
 mod eval;
 mod files;
 mod folders;
+pub mod mimic;
 pub mod recipe;
 mod training;

@@ -26,6 +26,6 @@ pub fn run(args: &Cohort, common: &Common) -> Result<()> {
         return print_json(&summary);
     }
     cohort::print(&summary);
-    eprintln!("wrote {} - every patient in it is synthetic", args.out.display());
+    console::note(format_args!("wrote {}: every patient in it is synthetic", args.out.display()));
     Ok(())
 }

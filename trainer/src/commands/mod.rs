@@ -9,6 +9,7 @@ pub mod merge;
 pub mod params;
 pub mod perplexity;
 pub mod predict;
+pub mod prepare;
 pub mod pretrain;
 mod stack;
 

@@ -1,8 +1,11 @@
 //! Notes and labelled notes from files, and their order in training.
 
-pub mod notes;
-pub mod order;
-pub mod table;
+pub(crate) mod notes;
+pub(crate) mod order;
+pub(crate) mod table;
+pub(crate) mod tokens;
+
+use std::borrow::Cow;
 
 use std::collections::HashMap;
 use std::path::Path;
@@ -13,24 +16,64 @@ use crate::error::{AtPath, Result, at_line};
 
 /// One note as a model sees it.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Sample {
+pub(crate) struct Sample {
     /// Identifier in the data.
-    pub id: String,
+    pub(crate) id: String,
     /// Token ids, BOS first, cut at the longest length asked for.
-    pub ids: Vec<u32>,
+    pub(crate) ids: Vec<u32>,
     /// The truth, 0 or 1 for each label of the task; empty for unlabelled notes.
-    pub target: Vec<f32>,
+    pub(crate) target: Vec<f32>,
+}
+
+/// Notes a run trains on, each reached by its place, wherever they are kept.
+pub(crate) trait Samples {
+    /// How many.
+    fn count(&self) -> usize;
+
+    /// The one at `place`, which is below [`count`](Self::count).
+    ///
+    /// # Errors
+    /// [`Error::Input`](crate::error::Error::Input) for a note on disk that is damaged.
+    fn sample(&self, place: usize) -> Result<Cow<'_, Sample>>;
+}
+
+impl Samples for Vec<Sample> {
+    fn count(&self) -> usize {
+        self.len()
+    }
+
+    fn sample(&self, place: usize) -> Result<Cow<'_, Sample>> {
+        Ok(Cow::Borrowed(&self[place]))
+    }
+}
+
+/// Some of the notes of a larger set.
+pub(crate) struct Selected<'a> {
+    /// The set.
+    pub(crate) all: &'a dyn Samples,
+    /// Places in it.
+    pub(crate) places: Vec<usize>,
+}
+
+impl Samples for Selected<'_> {
+    fn count(&self) -> usize {
+        self.places.len()
+    }
+
+    fn sample(&self, place: usize) -> Result<Cow<'_, Sample>> {
+        self.all.sample(self.places[place])
+    }
 }
 
 /// A note before tokenising.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Note {
+pub(crate) struct Note {
     /// Identifier in the data.
-    pub id: String,
+    pub(crate) id: String,
     /// The text.
-    pub text: String,
+    pub(crate) text: String,
     /// The truth, as in [`Sample`].
-    pub target: Vec<f32>,
+    pub(crate) target: Vec<f32>,
 }
 
 /// Identifiers seen so far, each with its line: two notes of one id could not be told apart in predictions.
