@@ -5,11 +5,11 @@
 
 pub mod cli;
 pub mod commands;
-mod dataset;
+pub mod dataset;
 mod device;
 pub mod error;
 mod eval;
 mod files;
-mod folders;
+pub mod folders;
 pub mod recipe;
-mod training;
+pub mod training;

@@ -9,7 +9,7 @@ use crate::recipe::{Schedule, Training};
 /// `lr(0) = 0`, `lr(s) = peak · (N - s) / (N - ratio)` with `N = updates · accumulation_steps`.
 #[must_use]
 #[expect(clippy::cast_precision_loss, reason = "updates are far below 2^52")]
-pub(crate) fn learning_rate(training: &Training, update: u64, updates: u64) -> f64 {
+pub fn learning_rate(training: &Training, update: u64, updates: u64) -> f64 {
     let peak = training.learning_rate;
     let (step, total) = (update as f64, updates as f64);
     match training.schedule {
