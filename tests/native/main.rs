@@ -1,5 +1,7 @@
 //! Native tests, one file a subject.
 
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
 mod forms; // number formats, shards and containers of checkpoints
 mod hostile; // damaged and hostile weights
 mod padding; // a note has the same numbers in any batch

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use burn::tensor::{Device, Gradients};
 use clinlora_core::model::head::{Classifier, classification_loss};
 use clinlora_core::params::{Owner, Walk, for_each_param, set_trainable};
-use clinlora_core::peft::stack::{merge, set_active};
+use clinlora_core::peft::stack::set_active;
 use clinlora_core::task::TaskKind;
 use clinlora_tests::{F32, Golden, assert_close, read_golden, values};
 
@@ -136,7 +136,7 @@ fn a_lora_of_peft_equals_peft() {
             (*owner == Owner::Adapter("lora".into())).then(|| format!("grad.base_model.model.{name}"))
         },
     );
-    compare("merged_logits", values(merge(model).logits(&batch)));
+    compare("merged_logits", values(tiny::merge(model).logits(&batch)));
 
     let mut model = tiny::causal_lm("llama_mha", &device);
     tiny::adapter("peft_lora/adapter_rslora_all", "rslora", &device)

@@ -11,13 +11,13 @@ use clinlora::training::step;
 use clinlora_core::model::head::CausalLm;
 use clinlora_core::params::{Owner, for_each_param, for_each_site, set_trainable};
 use clinlora_core::peft::lora::LoraConfig;
-use clinlora_core::peft::stack::{adapters, attach, detach, merge, report, set_active};
-use clinlora_core::peft::store::{AdapterFiles, StoredAdapter, TaskType, write};
+use clinlora_core::peft::stack::{adapters, detach, report, set_active};
+use clinlora_core::peft::store::{AdapterFiles, StoredAdapter, TaskType};
 use clinlora_core::weights::safetensors::SafetensorsFile;
 use clinlora_tests::{F32, assert_close, golden, read_golden, values};
 use serde_json::json;
 
-use crate::{parity, tiny, training};
+use crate::{parity, program, tiny, training};
 
 /// An adapter's shape on a base.
 struct Case {
@@ -56,7 +56,7 @@ fn cases() -> Vec<Case> {
         Case {
             name: "every projection, rank-stabilised",
             base: "llama_gqa",
-            config: lora(4, 6.5, true, &EVERY_PROJECTION),
+            config: lora(4, 1.5, true, &EVERY_PROJECTION),
         },
         Case {
             name: "one layer by its path, rank 1",
@@ -70,7 +70,7 @@ impl Case {
     /// Base with adapter `a`, its `B` filled.
     fn attached(&self, device: &Device) -> CausalLm {
         let mut model = tiny::causal_lm(self.base, device);
-        attach(&mut model, "a", &self.config, 7, device).unwrap();
+        tiny::attach(&mut model, "a", &self.config, device).unwrap();
         tiny::fill_b(&mut model, "a");
         model
     }
@@ -152,11 +152,10 @@ fn a_frozen_adapter_keeps_its_bits_while_another_trains() {
     let device = Device::flex().autodiff();
     let case = &cases()[0];
     let mut model = case.attached(&device);
-    attach(
+    tiny::attach(
         &mut model,
         "b",
         &lora(2, 3.0, false, &["o_proj", "v_proj"]),
-        8,
         &device,
     )
     .unwrap();
@@ -181,7 +180,7 @@ fn a_fresh_adapter_changes_nothing() {
     let device = Device::flex();
     for case in cases() {
         let mut model = tiny::causal_lm(case.base, &device);
-        attach(&mut model, "a", &case.config, 7, &device).unwrap();
+        tiny::attach(&mut model, "a", &case.config, &device).unwrap();
         assert_eq!(
             case.logits(&model, &device),
             case.base_logits(&device),
@@ -226,13 +225,13 @@ fn a_trained_adapter_that_is_saved_and_loaded_gives_the_same_logits_and_its_b_is
     let device = Device::flex().autodiff();
     for case in cases() {
         let mut model = tiny::causal_lm(case.base, &device);
-        attach(&mut model, "a", &case.config, 7, &device).unwrap();
+        tiny::attach(&mut model, "a", &case.config, &device).unwrap();
         train(&case, &mut model, 3, &device);
-        let files = write(&mut model, "a", &case.config, TaskType::CausalLm, "base").unwrap();
+        let files = tiny::write(&mut model, "a", &case.config, TaskType::CausalLm, "base").unwrap();
 
         let mut loaded = tiny::causal_lm(case.base, &device);
         let stored = read_back(&files, "reloaded", &device);
-        assert_eq!(stored.config, case.config, "{}", case.name);
+        assert_eq!(tiny::lora_config(&stored), case.config, "{}", case.name);
         stored.attach(&mut loaded).unwrap();
         let factors = tiny::bits(&mut loaded, &Owner::Adapter("reloaded".into()));
         assert!(
@@ -260,7 +259,7 @@ fn merging_equals_applying_and_merging_twice_equals_merging_once() {
     for case in cases() {
         let model = case.attached(&device);
         let applied = case.logits(&model, &device);
-        let mut merged = merge(model);
+        let mut merged = tiny::merge(model);
         assert!(
             adapters(&mut merged).is_empty(),
             "{}: nothing is left to apply",
@@ -271,7 +270,7 @@ fn merging_equals_applying_and_merging_twice_equals_merging_once() {
             tiny::bits(&mut merged, &Owner::Base),
         );
         tiny::compare("merged", case.name, &once.0, &applied, F32);
-        let mut twice = merge(merged);
+        let mut twice = tiny::merge(merged);
         assert!(
             tiny::bits(&mut twice, &Owner::Base) == once.1,
             "{}: merged again",
@@ -285,11 +284,10 @@ fn merging_takes_the_active_adapters_alone() {
     let device = Device::flex();
     let case = &cases()[0];
     let mut model = case.attached(&device);
-    attach(
+    tiny::attach(
         &mut model,
         "b",
         &lora(2, 3.0, false, &["v_proj", "up_proj"]),
-        8,
         &device,
     )
     .unwrap();
@@ -299,7 +297,7 @@ fn merging_takes_the_active_adapters_alone() {
     tiny::compare(
         "merged",
         "one of two",
-        &case.logits(&merge(model), &device),
+        &case.logits(&tiny::merge(model), &device),
         &applied,
         F32,
     );
@@ -310,12 +308,12 @@ fn a_stack_of_two_is_the_sum_of_their_deltas_in_either_order() {
     let device = Device::flex();
     let (a, b) = (
         lora(3, 5.0, false, &["q_proj", "v_proj"]),
-        lora(2, 7.0, true, &EVERY_PROJECTION),
+        lora(2, 1.7, true, &EVERY_PROJECTION),
     );
     let stacked = |order: [(&str, &LoraConfig); 2]| {
         let mut model = tiny::causal_lm("llama_gqa", &device);
         for (name, config) in order {
-            attach(&mut model, name, config, name.len() as u64, &device).unwrap();
+            tiny::attach(&mut model, name, config, &device).unwrap();
             tiny::fill_b(&mut model, name);
         }
         model
@@ -379,6 +377,12 @@ fn every_site_and_every_tensor_is_visited_exactly_once() {
             seen.push((path.to_owned(), linear.shape()))
         });
         assert_eq!(seen, expected, "{base}");
+        seen.clear();
+        for_each_site(&mut tiny::classifier(base, 4, &device), |path, linear| {
+            seen.push((path.to_owned(), linear.shape()));
+        });
+        let score = [("score".to_owned(), [4, config.hidden_size])];
+        assert_eq!(seen, [config.sites(), score.to_vec()].concat(), "{base}");
 
         let file = std::fs::read(golden(base).join("model/model.safetensors")).unwrap();
         let file = safetensors::SafeTensors::deserialize(&file).unwrap();
@@ -394,6 +398,7 @@ fn every_site_and_every_tensor_is_visited_exactly_once() {
 /// In closed form: `r · (d_in + d_out)` for each layer that is targeted.
 #[test]
 fn the_trainable_count_is_the_closed_form_and_what_the_program_prints() {
+    program::become_if_asked();
     let device = Device::flex().autodiff(); // without it nothing is trainable
     for case in cases() {
         let config = tiny::config(&format!("{}/model/config.json", case.base));
@@ -413,18 +418,21 @@ fn the_trainable_count_is_the_closed_form_and_what_the_program_prints() {
         assert_eq!(sum(true), closed_form, "{}", case.name);
         assert_eq!(sum(false), config.num_params(), "{}", case.name);
 
-        let printed = crate::program::run(&[
-            "params",
-            "--json",
-            "--config",
-            golden(case.base).join("model").to_str().unwrap(),
-            "--method",
-            "lora",
-            "--r",
-            &case.config.r.to_string(),
-            "--target-modules",
-            &case.config.target_modules.join(","),
-        ]);
+        let printed = program::run(
+            "peft::the_trainable_count_is_the_closed_form_and_what_the_program_prints",
+            &[
+                "params",
+                "--json",
+                "--config",
+                golden(case.base).join("model").to_str().unwrap(),
+                "--method",
+                "lora",
+                "--r",
+                &case.config.r.to_string(),
+                "--target-modules",
+                &case.config.target_modules.join(","),
+            ],
+        );
         assert_eq!(printed["trainable"], closed_form, "{}", case.name);
         assert_eq!(
             printed["total"],
@@ -473,7 +481,7 @@ fn an_adapter_with_nan_is_refused_when_read_and_when_written() {
     let device = Device::flex();
     let case = &cases()[0];
     let mut model = case.attached(&device);
-    let files = write(&mut model, "a", &case.config, TaskType::CausalLm, "base").unwrap();
+    let files = tiny::write(&mut model, "a", &case.config, TaskType::CausalLm, "base").unwrap();
     for bad in [f32::NAN, f32::INFINITY, f32::NEG_INFINITY] {
         let mut damaged = files.weights.clone();
         let last = damaged.len() - 4;
@@ -491,7 +499,7 @@ fn an_adapter_with_nan_is_refused_when_read_and_when_written() {
             param.set_flat(param.flat() * f32::NAN);
         }
     });
-    let error = write(&mut model, "a", &case.config, TaskType::CausalLm, "base").unwrap_err();
+    let error = tiny::write(&mut model, "a", &case.config, TaskType::CausalLm, "base").unwrap_err();
     assert!(
         error.to_string().contains("layers.2.self_attn.v_proj.lora_A"),
         "{error}"
@@ -506,10 +514,10 @@ fn a_classifier_with_two_adapters_survives_saving_and_loading_head_included() {
     let batch = tiny::batch(&notes, &device);
     let before = values(model.logits(&batch));
     let configs = ["clinical", "downstream"]
-        .map(|name| tiny::adapter(&format!("peft_stack/{name}"), name, &device).config);
+        .map(|name| tiny::lora_config(&tiny::adapter(&format!("peft_stack/{name}"), name, &device)));
     let files = [
-        write(&mut model, "clinical", &configs[0], TaskType::CausalLm, "base").unwrap(),
-        write(
+        tiny::write(&mut model, "clinical", &configs[0], TaskType::CausalLm, "base").unwrap(),
+        tiny::write(
             &mut model,
             "downstream",
             &configs[1],
@@ -556,14 +564,14 @@ fn an_adapter_that_does_not_fit_is_refused_and_leaves_the_model_alone() {
             "lora_dropout",
         ),
     ] {
-        let error = attach(&mut model, "a", &config, 1, &device)
+        let error = tiny::attach(&mut model, "a", &config, &device)
             .unwrap_err()
             .to_string();
         assert!(error.contains(part), "{error}");
     }
     assert!(adapters(&mut model).is_empty() && tiny::bits(&mut model, &Owner::Base) == base);
-    attach(&mut model, "a", &cases()[1].config, 1, &device).unwrap();
-    let error = attach(&mut model, "a", &cases()[1].config, 1, &device)
+    tiny::attach(&mut model, "a", &cases()[1].config, &device).unwrap();
+    let error = tiny::attach(&mut model, "a", &cases()[1].config, &device)
         .unwrap_err()
         .to_string();
     assert!(error.contains("attached already"), "{error}");

@@ -5,7 +5,7 @@ use std::path::Path;
 use std::process::Command;
 
 use burn::tensor::Device;
-use clinlora_core::peft::store::{AdapterFiles, StoredAdapter, TaskType, write};
+use clinlora_core::peft::store::{AdapterFiles, StoredAdapter, TaskType};
 use clinlora_core::weights::safetensors::SafetensorsFile;
 use clinlora_tests::golden;
 use serde_json::{Map, Value, json};
@@ -22,13 +22,13 @@ fn written() -> [(&'static str, AdapterFiles); 3] {
     let causal = |path: &str| {
         let mut model = tiny::causal_lm("llama_mha", &device);
         let stored = tiny::adapter(path, "a", &device);
-        let config = stored.config.clone();
+        let config = tiny::lora_config(&stored);
         stored.attach(&mut model).unwrap();
-        write(&mut model, "a", &config, TaskType::CausalLm, "../llama_mha/model").unwrap()
+        tiny::write(&mut model, "a", &config, TaskType::CausalLm, "../llama_mha/model").unwrap()
     };
     let mut model = tiny::classifier("llama_gqa", 4, &device);
     let stored = tiny::adapter("peft_stack/downstream", "a", &device);
-    let config = stored.config.clone();
+    let config = tiny::lora_config(&stored);
     stored.attach(&mut model).unwrap();
     let task = TaskType::SequenceClassification;
     [
@@ -36,7 +36,7 @@ fn written() -> [(&'static str, AdapterFiles); 3] {
         ("rslora_all", causal("peft_lora/adapter_rslora_all")),
         (
             "classifier",
-            write(&mut model, "a", &config, task, "../llama_gqa/model").unwrap(),
+            tiny::write(&mut model, "a", &config, task, "../llama_gqa/model").unwrap(),
         ),
     ]
 }
@@ -213,12 +213,9 @@ fn values_that_change_nothing_are_read_and_unknown_keys_are_reported() {
         config.retain(|key, _| ["peft_type", "r", "lora_alpha", "target_modules"].contains(&key.as_str()));
     })
     .unwrap();
+    let config = tiny::lora_config(&adapter);
     assert_eq!(
-        (
-            adapter.config.r,
-            adapter.config.dropout_prob,
-            adapter.config.use_rslora
-        ),
+        (config.r, config.dropout_prob, config.use_rslora),
         (3, 0.0, false)
     );
 }

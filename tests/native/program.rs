@@ -1,54 +1,42 @@
-//! Running the `clinlora` program of this build, for what only its output can show.
+//! The `clinlora` program as a second process of this test: the library is all of it but the reading of arguments, and
+//! its output can be read without the program having been built.
 
-use std::path::PathBuf;
-use std::process::Command;
-use std::sync::OnceLock;
+use std::env;
+use std::process::Command as Process;
 
+use clap::Parser;
+use clinlora::cli::{Cli, Command};
+use clinlora::commands;
 use serde_json::Value;
 
-/// Runs `clinlora` with `arguments`, which ask for JSON, and returns what it printed.
-pub(crate) fn run(arguments: &[&str]) -> Value {
-    let output = Command::new(path())
-        .args(arguments)
+const ARGUMENTS: &str = "CLINLORA_TEST_ARGUMENTS";
+
+/// Runs `test`, which begins with [`become_if_asked`], in a process where it is `clinlora` with these arguments; returns
+/// the JSON it printed.
+pub(crate) fn run(test: &str, arguments: &[&str]) -> Value {
+    let output = Process::new(env::current_exe().expect("a test has a path"))
+        .args(["--exact", test, "--nocapture"])
+        .env(ARGUMENTS, arguments.join("\n"))
         .output()
-        .expect("the program starts");
+        .expect("this program starts");
     let errors = String::from_utf8_lossy(&output.stderr);
     assert!(output.status.success(), "clinlora {arguments:?}: {errors}");
-    serde_json::from_slice(&output.stdout).expect("JSON was asked for")
+    let printed = String::from_utf8(output.stdout).expect("the program prints text");
+    // The test's own name stands before it.
+    let (start, end) = (printed.find('{'), printed.rfind('}'));
+    let json = start.zip(end).map(|(start, end)| &printed[start..=end]);
+    serde_json::from_str(json.expect("an object is printed")).expect("JSON is printed")
 }
 
-/// The program beside this test in the target folder; a test of another package is not told where it is, and building
-/// one package's tests does not build it.
-fn path() -> PathBuf {
-    static PATH: OnceLock<PathBuf> = OnceLock::new();
-    PATH.get_or_init(|| {
-        let test = std::env::current_exe().expect("a test has a path");
-        let folder = test.ancestors().nth(2).expect("target/PROFILE/deps/native");
-        let profile = match folder.file_name().and_then(|name| name.to_str()) {
-            Some("debug") => "dev",
-            Some(name) => name,
-            None => panic!("{}: no profile", folder.display()),
-        };
-        let mut build = Command::new(env!("CARGO"));
-        build.args([
-            "build",
-            "--quiet",
-            "--package",
-            "clinlora",
-            "--bin",
-            "clinlora",
-            "--locked",
-            "--profile",
-            profile,
-        ]);
-        let built = build
-            .current_dir(env!("CARGO_MANIFEST_DIR"))
-            .status()
-            .expect("cargo starts");
-        assert!(built.success(), "clinlora does not build");
-        folder
-            .join("clinlora")
-            .with_extension(std::env::consts::EXE_EXTENSION)
-    })
-    .clone()
+/// In the second process: runs the command and ends the process.
+pub(crate) fn become_if_asked() {
+    let Ok(arguments) = env::var(ARGUMENTS) else {
+        return;
+    };
+    let cli = Cli::parse_from(["clinlora"].into_iter().chain(arguments.split('\n')));
+    let Command::Params(params) = cli.command else {
+        panic!("only `clinlora params` is asked for");
+    };
+    commands::params::run(&params).expect("the counts are printed");
+    std::process::exit(0);
 }

@@ -10,7 +10,9 @@ use clinlora_core::model::batch::TokenBatch;
 use clinlora_core::model::head::{CausalLm, Classifier};
 use clinlora_core::model::llama::Llama;
 use clinlora_core::params::{Owner, Walk, for_each_param};
-use clinlora_core::peft::store::StoredAdapter;
+use clinlora_core::peft::lora::LoraConfig;
+use clinlora_core::peft::stack;
+use clinlora_core::peft::store::{self, AdapterFiles, StoredAdapter, TaskType};
 use clinlora_core::weights::RandomWeights;
 use clinlora_core::weights::safetensors::SafetensorsFile;
 use clinlora_tests::{Golden, assert_close, golden, weights};
@@ -51,6 +53,37 @@ pub(crate) fn adapter(path: &str, name: &str, device: &Device) -> StoredAdapter 
     let bytes = fs::read(folder.join("adapter_model.safetensors")).expect("a golden adapter");
     let file = SafetensorsFile::open("adapter_model.safetensors", bytes).expect("a golden adapter is whole");
     StoredAdapter::read(name, &config, &file, device).expect("an adapter of PEFT")
+}
+
+/// Hyper-parameters of a LoRA that was read.
+pub(crate) fn lora_config(stored: &StoredAdapter) -> LoraConfig {
+    stored.config.clone()
+}
+
+/// Puts a fresh LoRA on `model`.
+pub(crate) fn attach(
+    model: &mut dyn Walk,
+    name: &str,
+    config: &LoraConfig,
+    device: &Device,
+) -> Result<usize, clinlora_core::Error> {
+    stack::attach(model, name, config, 7, device)
+}
+
+/// Writes a LoRA of `model`.
+pub(crate) fn write(
+    model: &mut dyn Walk,
+    name: &str,
+    config: &LoraConfig,
+    task: TaskType,
+    base: &str,
+) -> Result<AdapterFiles, clinlora_core::Error> {
+    store::write(model, name, config, task, base)
+}
+
+/// Adds the active LoRAs of `model` into its weights.
+pub(crate) fn merge<M: Walk>(model: M) -> M {
+    stack::merge(model)
 }
 
 /// The notes of a case.
