@@ -7,10 +7,13 @@ use clinlora::folders::adapter::AdapterFolder;
 use clinlora::folders::base::sources;
 use clinlora_core::config::LlamaConfig;
 use clinlora_core::model::head::CausalLm;
+use clinlora_core::params::{Owner, for_each_param};
 use clinlora_core::weights::checkpoint::CheckpointWeights;
+use clinlora_core::weights::safetensors::SafetensorsFile;
 use clinlora_tests::{F32, golden, read_golden, values};
+use serde_json::json;
 
-use crate::tiny;
+use crate::{tiny, training};
 
 /// Norm of the difference over the norm of the reference: the bound of a checkpoint in bf16.
 const BF16: f32 = 2e-3;
@@ -114,6 +117,54 @@ fn copies_of_a_checkpoint_in_other_forms_have_its_fingerprint() {
     let config = tiny::config("llama_gqa/model/config.json");
     let other = load(&forms.join("legacy"), &config, &device, DType::F32).1;
     assert_ne!(other, original, "another base has another fingerprint");
+}
+
+/// As `LlamaModel.save_pretrained` writes it: no `model.` in front of the names, and no head.
+#[test]
+fn a_checkpoint_of_the_bare_decoder_is_read() {
+    let device = Device::flex();
+    let bytes = tiny::edited("llama_gqa/model/model.safetensors", |tensors| {
+        *tensors = std::mem::take(tensors)
+            .into_iter()
+            .map(|(name, stored)| (name.strip_prefix("model.").unwrap().to_owned(), stored))
+            .collect();
+    });
+    let source = Box::new(SafetensorsFile::open("model.safetensors", bytes).unwrap());
+    let mut weights = CheckpointWeights::new("bare", vec![source], &device, DType::F32);
+    let mut bare = CausalLm::build(&tiny::config("llama_gqa/model/config.json"), &mut weights);
+    weights.finish().unwrap();
+    let mut whole = tiny::causal_lm("llama_gqa", &device);
+    assert!(tiny::bits(&mut bare, &Owner::Base) == tiny::bits(&mut whole, &Owner::Base));
+}
+
+/// Adapters are f32 over a base of any number format: an optimiser that steps in bf16 loses small updates.
+#[test]
+fn an_adapter_over_a_bf16_base_is_f32_and_trains() {
+    let device = Device::flex().autodiff();
+    let config = tiny::config("llama_mha/model/config.json");
+    let (mut model, _) = load(&golden("checkpoint_forms/bf16"), &config, &device, DType::BF16);
+    tiny::adapter("peft_lora/adapter", "lora", &device)
+        .attach(&mut model)
+        .unwrap();
+    let base = tiny::bits(&mut model, &Owner::Base);
+    let table = training::training(json!({}));
+    let history = training::train("peft_lora", &mut model, &table, &device);
+    assert!(
+        tiny::bits(&mut model, &Owner::Base) == base,
+        "the base was written"
+    );
+    for_each_param(&mut model, |owner, name, param| {
+        let expected = if *owner == Owner::Base {
+            DType::BF16
+        } else {
+            DType::F32
+        };
+        assert_eq!(param.flat().dtype(), expected, "{name}");
+    });
+    let expected = &read_golden("peft_lora", "golden.safetensors")["curve"].values;
+    let worst = relative_error(&history.loss, expected);
+    println!("curve over a bf16 base, computed in bf16: relative error {worst:.1e} against f32");
+    assert!(worst < 2e-2, "{worst:e} relative");
 }
 
 #[test]

@@ -1,5 +1,6 @@
 //! Damaged and hostile weights, handed to the model crate: each a clear error, nothing allocated on a file's word alone.
 
+use std::collections::BTreeMap;
 use std::path::Path;
 
 use burn::tensor::{DType, Device};
@@ -12,7 +13,7 @@ use clinlora_core::weights::safetensors::SafetensorsFile;
 use clinlora_tests::golden;
 use serde_json::{Value, json};
 
-use crate::tiny;
+use crate::tiny::{self, Stored};
 
 /// A file: header length, header, data.
 fn file(header: &Value, data: &[u8]) -> Vec<u8> {
@@ -169,29 +170,9 @@ fn no_damage_of_a_header_makes_reading_panic() {
     }
 }
 
-/// The tensors of `llama_mha` after `change`, as a file, loaded into the model.
-fn load(
-    change: impl FnOnce(&mut Vec<(String, safetensors::Dtype, Vec<usize>, Vec<u8>)>),
-) -> Result<CausalLm, Error> {
-    let whole = whole_file();
-    let stored = safetensors::SafeTensors::deserialize(&whole).unwrap();
-    let mut tensors: Vec<_> = stored
-        .iter()
-        .map(|(name, view)| {
-            (
-                name.to_owned(),
-                view.dtype(),
-                view.shape().to_vec(),
-                view.data().to_vec(),
-            )
-        })
-        .collect();
-    change(&mut tensors);
-    let views = tensors.iter().map(|(name, dtype, shape, bytes)| {
-        let view = safetensors::tensor::TensorView::new(*dtype, shape.clone(), bytes).unwrap();
-        (name, view)
-    });
-    let bytes = safetensors::serialize(views, None).unwrap();
+/// The tensors of `llama_mha` after `change`, loaded into the model.
+fn load(change: impl FnOnce(&mut BTreeMap<String, Stored>)) -> Result<CausalLm, Error> {
+    let bytes = tiny::edited("llama_mha/model/model.safetensors", change);
     let source = Box::new(SafetensorsFile::open("model.safetensors", bytes)?);
     let device = Device::flex();
     let mut weights = CheckpointWeights::new("model.safetensors", vec![source], &device, DType::F32);
@@ -202,24 +183,16 @@ fn load(
 #[test]
 fn all_missing_unexpected_and_misshapen_tensors_are_listed_at_once() {
     let error = load(|tensors| {
-        tensors.retain(|(name, ..)| !name.ends_with("q_proj.weight") && name != "model.norm.weight");
-        for (name, _, shape, _) in tensors.iter_mut() {
-            if name.ends_with("gate_proj.weight") {
-                shape.reverse();
-            }
+        tensors.retain(|name, _| !name.ends_with("q_proj.weight") && name != "model.norm.weight");
+        for (_, stored) in tensors
+            .iter_mut()
+            .filter(|(name, _)| name.ends_with("gate_proj.weight"))
+        {
+            stored.shape.reverse();
         }
-        tensors.push((
-            "model.layers.3.mlp.up_proj.weight".into(),
-            safetensors::Dtype::F32,
-            vec![1],
-            vec![0; 4],
-        ));
-        tensors.push((
-            "model.layers.0.self_attn.q_norm.weight".into(),
-            safetensors::Dtype::F32,
-            vec![1],
-            vec![0; 4],
-        ));
+        for name in ["3.mlp.up_proj", "0.self_attn.q_norm"] {
+            tensors.insert(format!("model.layers.{name}.weight"), Stored::zeros(&[1]));
+        }
     })
     .err();
     let layers = |name: &str| {
@@ -256,12 +229,11 @@ fn weights_that_are_not_finite_or_of_another_kind_are_refused_by_name() {
     const NAME: &str = "model.layers.1.mlp.down_proj.weight";
     for bad in [f32::NAN, f32::INFINITY, f32::NEG_INFINITY] {
         let error = load(|tensors| {
-            let (.., bytes) = tensors.iter_mut().find(|(name, ..)| name == NAME).unwrap();
-            bytes[400..404].copy_from_slice(&bad.to_le_bytes());
+            let stored = tensors.get_mut(NAME).unwrap();
+            stored.bytes[400..404].copy_from_slice(&bad.to_le_bytes());
         });
         let error = error
-            .err()
-            .expect("a weight that is not finite is refused")
+            .expect_err("a weight that is not finite is refused")
             .to_string();
         assert!(
             error.contains("not finite") && error.contains(NAME),
@@ -270,9 +242,9 @@ fn weights_that_are_not_finite_or_of_another_kind_are_refused_by_name() {
     }
     for dtype in [safetensors::Dtype::I32, safetensors::Dtype::U32] {
         let error = load(|tensors| {
-            tensors.iter_mut().find(|(name, ..)| name == NAME).unwrap().1 = dtype;
+            tensors.get_mut(NAME).unwrap().dtype = dtype;
         });
-        let error = error.err().expect("whole numbers are no weights").to_string();
+        let error = error.expect_err("whole numbers are no weights").to_string();
         assert!(
             error.contains(NAME) && error.contains(&format!("{dtype:?}")),
             "{error}"
@@ -330,7 +302,7 @@ fn a_pickle_that_would_run_a_command_does_not_run_it() {
         std::fs::write(folder.path().join("pytorch_model.bin"), bytes).unwrap();
         let outcome = load_folder(folder.path());
         assert!(!Path::new(TRACE).exists(), "{form}: the command ran");
-        let message = outcome.err().expect("the file is no checkpoint");
+        let message = outcome.expect_err("the file is no checkpoint");
         println!("{form}: {message}");
         assert!(
             message.contains("pytorch_model.bin") || message.contains("missing"),
@@ -350,9 +322,7 @@ fn a_bare_pickle_that_would_run_a_command_does_not_run_it() {
         format!("cposix\nsystem\n(Vtouch {}\ntR.", trace.display()),
     ] {
         std::fs::write(folder.path().join("pytorch_model.bin"), pickle).unwrap();
-        let message = load_folder(folder.path())
-            .err()
-            .expect("the file is no checkpoint");
+        let message = load_folder(folder.path()).expect_err("the file is no checkpoint");
         assert!(!trace.exists(), "the command ran");
         assert!(message.contains("pytorch_model.bin"), "{message}");
     }

@@ -374,7 +374,7 @@ fn every_site_and_every_tensor_is_visited_exactly_once() {
         }
         let mut seen = Vec::new();
         for_each_site(&mut model, |path, linear| {
-            seen.push((path.to_owned(), linear.shape()))
+            seen.push((path.to_owned(), linear.shape()));
         });
         assert_eq!(seen, expected, "{base}");
         seen.clear();

@@ -1,5 +1,6 @@
 //! Adapter folders: what Python PEFT writes and we honour or refuse, and what we write and Python PEFT reads.
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::path::Path;
 use std::process::Command;
@@ -11,7 +12,7 @@ use clinlora_tests::golden;
 use serde_json::{Map, Value, json};
 use sha2::{Digest, Sha256};
 
-use crate::tiny;
+use crate::tiny::{self, Stored};
 
 const CONFIG: &str = "adapter_config.json";
 const WEIGHTS: &str = "adapter_model.safetensors";
@@ -220,38 +221,27 @@ fn values_that_change_nothing_are_read_and_unknown_keys_are_reported() {
     );
 }
 
-/// The weights of the golden adapter after `change`, read with its own configuration.
-fn read_tensors(
-    change: impl FnOnce(&mut Vec<(String, Vec<usize>, Vec<u8>)>),
-) -> Result<StoredAdapter, String> {
-    let folder = golden("peft_lora/adapter");
-    let bytes = fs::read(folder.join(WEIGHTS)).unwrap();
-    let stored = safetensors::SafeTensors::deserialize(&bytes).unwrap();
-    let mut tensors: Vec<_> = stored
-        .iter()
-        .map(|(name, view)| (name.to_owned(), view.shape().to_vec(), view.data().to_vec()))
-        .collect();
-    change(&mut tensors);
-    let views = tensors.iter().map(|(name, shape, bytes)| {
-        let view =
-            safetensors::tensor::TensorView::new(safetensors::Dtype::F32, shape.clone(), bytes).unwrap();
-        (name, view)
-    });
-    let file = SafetensorsFile::open(WEIGHTS, safetensors::serialize(views, None).unwrap()).unwrap();
-    let config = fs::read(folder.join(CONFIG)).unwrap();
+/// The golden adapter, read after `change` of its weights.
+fn read_tensors(change: impl FnOnce(&mut BTreeMap<String, Stored>)) -> Result<StoredAdapter, String> {
+    let bytes = tiny::edited("peft_lora/adapter/adapter_model.safetensors", change);
+    let file = SafetensorsFile::open(WEIGHTS, bytes).unwrap();
+    let config = fs::read(golden("peft_lora/adapter").join(CONFIG)).unwrap();
     StoredAdapter::read("clinical", &config, &file, &Device::flex()).map_err(|e| e.to_string())
 }
 
 #[test]
 fn every_tensor_of_an_adapter_that_is_out_of_place_is_listed() {
     let error = read_tensors(|tensors| {
-        tensors.retain(|(name, ..)| !name.contains("layers.1.self_attn.q_proj.lora_A"));
+        let layer = |rest: &str| format!("base_model.model.model.layers.{rest}");
+        tensors
+            .remove(&layer("1.self_attn.q_proj.lora_A.weight"))
+            .unwrap();
         let lone = tensors
-            .iter_mut()
-            .find(|(name, ..)| name.contains("layers.0.self_attn.v_proj.lora_B"));
-        lone.unwrap().0 = "base_model.model.model.layers.0.self_attn.v_proj.lora_magnitude_vector".into();
-        tensors.push(("base_model.model.model.norm.weight".into(), vec![1], vec![0; 4]));
-        tensors.push(("something.else".into(), vec![1, 1], vec![0; 4]));
+            .remove(&layer("0.self_attn.v_proj.lora_B.weight"))
+            .unwrap();
+        tensors.insert(layer("0.self_attn.v_proj.lora_magnitude_vector"), lone);
+        tensors.insert("base_model.model.model.norm.weight".into(), Stored::zeros(&[1]));
+        tensors.insert("something.else".into(), Stored::zeros(&[1, 1]));
     })
     .unwrap_err();
     for part in [

@@ -16,6 +16,8 @@ use clinlora_core::peft::store::{self, AdapterFiles, StoredAdapter, TaskType};
 use clinlora_core::weights::RandomWeights;
 use clinlora_core::weights::safetensors::SafetensorsFile;
 use clinlora_tests::{Golden, assert_close, golden, weights};
+use safetensors::tensor::TensorView;
+use safetensors::{Dtype, SafeTensors};
 
 /// A configuration file below `tests/golden`.
 pub(crate) fn config(path: &str) -> LlamaConfig {
@@ -55,6 +57,45 @@ pub(crate) fn adapter(path: &str, name: &str, device: &Device) -> StoredAdapter 
     StoredAdapter::read(name, &config, &file, device).expect("an adapter of PEFT")
 }
 
+/// A tensor of a file to be damaged.
+pub(crate) struct Stored {
+    pub(crate) dtype: Dtype,
+    pub(crate) shape: Vec<usize>,
+    pub(crate) bytes: Vec<u8>,
+}
+
+impl Stored {
+    /// Zeros, f32.
+    pub(crate) fn zeros(shape: &[usize]) -> Self {
+        Self {
+            dtype: Dtype::F32,
+            shape: shape.to_vec(),
+            bytes: vec![0; 4 * shape.iter().product::<usize>()],
+        }
+    }
+}
+
+/// The safetensors file `path` below `tests/golden` after `change` of its tensors.
+pub(crate) fn edited(path: &str, change: impl FnOnce(&mut BTreeMap<String, Stored>)) -> Vec<u8> {
+    let bytes = fs::read(golden(path)).expect("a golden file");
+    let file = SafeTensors::deserialize(&bytes).expect("a golden file is whole");
+    let stored = |view: TensorView<'_>| Stored {
+        dtype: view.dtype(),
+        shape: view.shape().to_vec(),
+        bytes: view.data().to_vec(),
+    };
+    let mut tensors = file
+        .iter()
+        .map(|(name, view)| (name.to_owned(), stored(view)))
+        .collect();
+    change(&mut tensors);
+    let views = tensors.iter().map(|(name, stored)| {
+        let view = TensorView::new(stored.dtype, stored.shape.clone(), &stored.bytes);
+        (name, view.expect("a change keeps the size"))
+    });
+    safetensors::serialize(views, None).expect("views were checked one by one")
+}
+
 /// Hyper-parameters of a LoRA that was read.
 pub(crate) fn lora_config(stored: &StoredAdapter) -> LoraConfig {
     stored.config.clone()
@@ -81,7 +122,7 @@ pub(crate) fn write(
     store::write(model, name, config, task, base)
 }
 
-/// Adds the active LoRAs of `model` into its weights.
+/// Adds the active adapters of `model` into its weights.
 pub(crate) fn merge<M: Walk>(model: M) -> M {
     stack::merge(model)
 }

@@ -17,8 +17,8 @@ const UPDATES: u64 = 10;
 
 /// What each update said.
 #[derive(Default)]
-struct History {
-    loss: Vec<f32>,
+pub(crate) struct History {
+    pub(crate) loss: Vec<f32>,
     grad_norm: Vec<f32>,
     lr: Vec<f32>,
 }
@@ -33,8 +33,9 @@ pub(crate) fn training(changes: Value) -> Training {
     serde_json::from_value(table).expect("a training table")
 }
 
+/// Ten updates on the notes of `case`.
 #[expect(clippy::cast_possible_truncation, reason = "golden curves are f32")]
-fn train(case: &str, model: &mut CausalLm, training: &Training, device: &Device) -> History {
+pub(crate) fn train(case: &str, model: &mut CausalLm, training: &Training, device: &Device) -> History {
     let samples = tiny::samples(&read_golden(case, "golden.safetensors"));
     let samples: Vec<_> = samples.iter().collect();
     let mut optimizer = AdamW::default();
