@@ -39,7 +39,9 @@ fn batch(golden: &BTreeMap<String, Golden>, device: &Device) -> TokenBatch {
 /// Reading from a device never blocks in a browser.
 async fn values<const D: usize>(tensor: Tensor<D>) -> Vec<f32> {
     let data = tensor.into_data_async().await.expect("the device answers");
-    data.convert::<f32>().try_into_vec::<f32>().expect("converted to f32")
+    data.convert::<f32>()
+        .try_into_vec::<f32>()
+        .expect("converted to f32")
 }
 
 fn stored(name: &str, config: &[u8], weights: &[u8], device: &Device) -> StoredAdapter {

@@ -1,9 +1,9 @@
 //! Notes and labelled notes from files, and their order in training.
 
-pub(crate) mod notes;
-pub(crate) mod order;
-pub(crate) mod table;
-pub(crate) mod tokens;
+pub mod notes;
+pub mod order;
+pub mod table;
+pub mod tokens;
 
 use std::borrow::Cow;
 
@@ -16,13 +16,13 @@ use crate::error::{AtPath, Result, at_line};
 
 /// One note as a model sees it.
 #[derive(Debug, Clone, PartialEq)]
-pub(crate) struct Sample {
+pub struct Sample {
     /// Identifier in the data.
-    pub(crate) id: String,
+    pub id: String,
     /// Token ids, BOS first, cut at the longest length asked for.
-    pub(crate) ids: Vec<u32>,
+    pub ids: Vec<u32>,
     /// The truth, 0 or 1 for each label of the task; empty for unlabelled notes.
-    pub(crate) target: Vec<f32>,
+    pub target: Vec<f32>,
 }
 
 /// Notes a run trains on, each reached by its place, wherever they are kept.
@@ -67,13 +67,13 @@ impl Samples for Selected<'_> {
 
 /// A note before tokenising.
 #[derive(Debug, Clone, PartialEq)]
-pub(crate) struct Note {
+pub struct Note {
     /// Identifier in the data.
-    pub(crate) id: String,
+    pub id: String,
     /// The text.
-    pub(crate) text: String,
+    pub text: String,
     /// The truth, as in [`Sample`].
-    pub(crate) target: Vec<f32>,
+    pub target: Vec<f32>,
 }
 
 /// Identifiers seen so far, each with its line: two notes of one id could not be told apart in predictions.

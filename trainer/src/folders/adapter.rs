@@ -34,7 +34,7 @@ pub(crate) struct Origin {
 }
 
 /// An adapter folder that has been read.
-pub(crate) struct AdapterFolder {
+pub struct AdapterFolder {
     pub(crate) path: PathBuf,
     pub(crate) origin: Option<Origin>,
     content: Content,
@@ -48,7 +48,7 @@ enum Content {
 
 impl AdapterFolder {
     /// Reads `path`; the adapter will be called `name` in the stack.
-    pub(crate) fn open(path: &Path, name: &str, device: &Device) -> Result<Self> {
+    pub fn open(path: &Path, name: &str, device: &Device) -> Result<Self> {
         if !path.is_dir() {
             let message = format!("{}: not a folder; give a PEFT adapter folder", path.display());
             return Err(Error::Input(message));
@@ -132,7 +132,7 @@ impl AdapterFolder {
     }
 
     /// Puts adapter and head on `model`, whose base has this fingerprint.
-    pub(crate) fn attach(self, model: &mut dyn Walk, base_fingerprint: &str) -> Result<()> {
+    pub fn attach(self, model: &mut dyn Walk, base_fingerprint: &str) -> Result<()> {
         if let Some(origin) = self.origin.filter(|o| o.base_fingerprint != base_fingerprint) {
             return Err(Error::Input(format!(
                 "{}: this adapter was trained on another base (its fingerprint begins {}, this one's {}); give the \

@@ -120,7 +120,7 @@ pub(crate) fn read_tokenizer(file: &Path) -> Result<(Tokenizer, String)> {
 }
 
 /// The weight files of a folder, in the order Hugging Face looks for them.
-fn sources(folder: &Path) -> Result<Vec<Box<dyn TensorSource>>> {
+pub fn sources(folder: &Path) -> Result<Vec<Box<dyn TensorSource>>> {
     for (index, single) in [
         ("model.safetensors.index.json", "model.safetensors"),
         ("pytorch_model.bin.index.json", "pytorch_model.bin"),
