@@ -18,7 +18,7 @@ pub fn run(args: &Merge, common: &Common) -> Result<()> {
     let out = NewFolder::create(&args.out, args.overwrite)?;
     let base = BaseFolder::open(&args.model)?;
     let model = stack::causal_lm(&base, &args.adapters, &opened.device, DType::F32)?;
-    let mut merged = merge(model);
+    let mut merged = merge(model).map_err(|e| Error::Input(e.to_string()))?;
     let tokenizer = base
         .tokenizer
         .to_json()

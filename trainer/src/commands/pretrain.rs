@@ -76,7 +76,7 @@ pub(crate) fn pretrain(
     let train_samples = tokenise(&train_notes, &tokenizer, recipe.max_tokens, &recipe.data.train)?;
     let valid_samples = tokenise(&valid_notes, &tokenizer, recipe.max_tokens, &recipe.data.train)?;
 
-    let stack = attach_stack(&mut model, recipe, &fingerprint, &device)?;
+    let stack = attach_stack(&mut model, recipe, &base_path, &tokenizer, &fingerprint, &device)?;
     set_trainable(&mut model, &Owner::Base, recipe.method == Method::Full);
     let folder = RunFolder::open(recipe, resume, overwrite)?;
     let trainable = print_report(&mut model);
