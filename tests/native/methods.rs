@@ -286,7 +286,7 @@ fn a_text_fills_a_fresh_prompt_as_in_peft() {
 }
 
 /// One configuration of every method for a decoder of three layers.
-pub(crate) fn configs() -> Vec<AdapterConfig> {
+fn configs() -> Vec<AdapterConfig> {
     let p_tuning = |encoder| PTuningConfig {
         num_virtual_tokens: 3,
         encoder,

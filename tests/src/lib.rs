@@ -35,8 +35,16 @@ pub struct Golden {
 #[must_use]
 pub fn read_golden(case: &str, file: &str) -> BTreeMap<String, Golden> {
     let path = golden(case).join(file);
-    let bytes = std::fs::read(&path).unwrap_or_else(|e| panic!("{}: {e}", path.display()));
-    let tensors = SafeTensors::deserialize(&bytes).expect("a golden file is whole");
+    parse_golden(&std::fs::read(&path).unwrap_or_else(|e| panic!("{}: {e}", path.display())))
+}
+
+/// The tensors of a golden file's bytes.
+///
+/// # Panics
+/// As [`read_golden`].
+#[must_use]
+pub fn parse_golden(bytes: &[u8]) -> BTreeMap<String, Golden> {
+    let tensors = SafeTensors::deserialize(bytes).expect("a golden file is whole");
     tensors
         .iter()
         .map(|(name, view)| {
