@@ -4,6 +4,8 @@
 
 mod forms; // number formats, shards and containers of checkpoints
 mod hostile; // damaged and hostile weights
+mod methods; // adapters of every method against Python PEFT, and their contract
+mod methods_files; // their folders: refusals, encoders, and Python PEFT reading ours
 mod padding; // a note has the same numbers in any batch
 mod parity; // numbers of Hugging Face Transformers and PEFT
 mod peft; // the contract every adapter keeps

@@ -10,6 +10,7 @@ use clinlora_core::model::batch::TokenBatch;
 use clinlora_core::model::head::{CausalLm, Classifier};
 use clinlora_core::model::llama::Llama;
 use clinlora_core::params::{Owner, Walk, for_each_param};
+use clinlora_core::peft::config::AdapterConfig;
 use clinlora_core::peft::lora::LoraConfig;
 use clinlora_core::peft::stack;
 use clinlora_core::peft::store::{self, AdapterFiles, StoredAdapter, TaskType};
@@ -98,7 +99,10 @@ pub(crate) fn edited(path: &str, change: impl FnOnce(&mut BTreeMap<String, Store
 
 /// Hyper-parameters of a LoRA that was read.
 pub(crate) fn lora_config(stored: &StoredAdapter) -> LoraConfig {
-    stored.config.clone()
+    match &stored.config {
+        AdapterConfig::Lora(config) => config.clone(),
+        other => panic!("a {} where a LoRA was expected", other.method()),
+    }
 }
 
 /// Puts a fresh LoRA on `model`.
@@ -108,7 +112,7 @@ pub(crate) fn attach(
     config: &LoraConfig,
     device: &Device,
 ) -> Result<usize, clinlora_core::Error> {
-    stack::attach(model, name, config, 7, device)
+    stack::attach(model, name, config.clone(), 7, device)
 }
 
 /// Writes a LoRA of `model`.
@@ -119,12 +123,12 @@ pub(crate) fn write(
     task: TaskType,
     base: &str,
 ) -> Result<AdapterFiles, clinlora_core::Error> {
-    store::write(model, name, config, task, base)
+    store::write(model, name, config.clone(), task, base)
 }
 
 /// Adds the active adapters of `model` into its weights.
 pub(crate) fn merge<M: Walk>(model: M) -> M {
-    stack::merge(model)
+    stack::merge(model).expect("a stack of LoRAs merges")
 }
 
 /// The notes of a case.

@@ -7,6 +7,7 @@ use clap::{Args, Parser, Subcommand};
 use crate::cohort::MOST_PATIENTS;
 use crate::device::DeviceChoice;
 use crate::mimic::NoteSplit;
+use crate::recipe::{Adapter, AdapterMethod, Encoder};
 
 /// Adapts a LLaMA to clinical notes with stacked adapters, and predicts outcomes from admission notes.
 #[derive(Debug, Parser)]
@@ -75,7 +76,10 @@ pub enum Command {
     )]
     Perplexity(Perplexity),
     /// Counts of trainable and all parameters, without allocating a weight.
-    #[command(after_help = "Example:\n  clinlora params --config llama-7b --method lora --r 16")]
+    #[command(
+        after_help = "Example:\n  clinlora params --config llama-7b --method lora --r 16\n  \
+                            clinlora params --config llama-7b --method prefix --virtual-tokens 20"
+    )]
     Params(Params),
     /// A merged Hugging Face checkpoint: base plus adapters.
     #[command(after_help = "Example:\n  clinlora merge --model base --adapter clinical --out merged")]
@@ -303,14 +307,61 @@ pub struct Params {
     #[arg(long, value_name = "FILE|llama-7b")]
     pub config: PathBuf,
     /// Adapter method.
-    #[arg(long, value_parser = ["lora"])]
-    pub method: String,
-    /// Rank.
-    #[arg(long, default_value_t = 16)]
-    pub r: usize,
-    /// Layers that get a delta, separated by commas.
-    #[arg(long, value_delimiter = ',', default_value = "q_proj,v_proj")]
-    pub target_modules: Vec<String>,
+    #[arg(long, value_enum)]
+    pub method: AdapterMethod,
+    /// lora: rank [default: 16].
+    #[arg(long)]
+    pub r: Option<usize>,
+    /// lora: layers that get a delta, separated by commas [default: `q_proj,v_proj`].
+    #[arg(long, value_delimiter = ',')]
+    pub target_modules: Option<Vec<String>>,
+    /// adaption-prompt: tokens of the prompt on each layer [default: 10].
+    #[arg(long)]
+    pub adapter_len: Option<usize>,
+    /// adaption-prompt: layers that have one, from the top [default: 30].
+    #[arg(long)]
+    pub adapter_layers: Option<usize>,
+    /// prefix, prompt, p-tuning: virtual tokens [default: 20, prompt 15].
+    #[arg(long, alias = "num-virtual-tokens")]
+    pub virtual_tokens: Option<usize>,
+    /// prefix: two linear layers behind the table.
+    #[arg(long, alias = "prefix-projection")]
+    pub projection: bool,
+    /// p-tuning: network behind the table [default: lstm].
+    #[arg(
+        long,
+        value_enum,
+        alias = "encoder-reparameterization-type",
+        ignore_case = true
+    )]
+    pub encoder: Option<Encoder>,
+    /// prefix with projection, p-tuning: inner width [default: the model's; p-tuning 256].
+    #[arg(long)]
+    pub encoder_hidden_size: Option<usize>,
+    /// p-tuning: layers of its LSTM [default: 4].
+    #[arg(long, alias = "encoder-num-layers")]
+    pub encoder_layers: Option<usize>,
+}
+
+impl Params {
+    /// The adapter as a recipe would have it.
+    #[must_use]
+    pub fn adapter(&self) -> Adapter {
+        Adapter {
+            name: "params".to_owned(),
+            method: Some(self.method),
+            r: self.r,
+            target_modules: self.target_modules.clone(),
+            adapter_len: self.adapter_len,
+            adapter_layers: self.adapter_layers,
+            virtual_tokens: self.virtual_tokens,
+            projection: self.projection.then_some(true),
+            encoder: self.encoder,
+            encoder_hidden_size: self.encoder_hidden_size,
+            encoder_layers: self.encoder_layers,
+            ..Adapter::default()
+        }
+    }
 }
 
 /// Arguments of `merge`.

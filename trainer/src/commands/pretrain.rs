@@ -99,7 +99,7 @@ pub(crate) fn pretrain(
         }
     };
 
-    let stack = attach_stack(&mut model, recipe, &fingerprint, &device)?;
+    let stack = attach_stack(&mut model, recipe, &base_path, &tokenizer, &fingerprint, &device)?;
     set_trainable(&mut model, &Owner::Base, recipe.method == Method::Full);
     let folder = RunFolder::open(recipe, resume, overwrite)?;
     let trainable = print_report(&mut model);

@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use burn::tensor::{DType, Device, TensorData};
 use clinlora_core::Error as CoreError;
 use clinlora_core::config::LlamaConfig;
+use clinlora_core::model::head::is_head;
 use clinlora_core::model::llama::Llama;
 use clinlora_core::params::{Owner, ParamMut, Walk, for_each_param};
 use clinlora_core::tokenizer::Tokenizer;
@@ -200,7 +201,7 @@ pub(crate) fn save(
 ) -> Result<()> {
     let mut tensors: Vec<(String, TensorData)> = Vec::new();
     for_each_param(model, |owner, name, param| {
-        if *owner == Owner::Base && !name.starts_with(clinlora_core::model::head::SCORE) {
+        if *owner == Owner::Base && !is_head(name) {
             let shape = param.shape();
             let values = data(&param).into_data_as::<f32>();
             let (bytes, _, dtype) = values.into_parts();

@@ -17,8 +17,8 @@ pub trait Objective {
     /// The model it is computed with.
     type Model: Module + Walk;
 
-    /// Total weight of `samples`: what their summed loss is divided by.
-    fn weight(&self, samples: &[&Sample]) -> f64;
+    /// Total weight of `samples` for `model`: what their summed loss is divided by.
+    fn weight(&self, model: &Self::Model, samples: &[&Sample]) -> f64;
 
     /// Summed loss of `samples`, `[1]`.
     fn loss_sum(&self, model: &Self::Model, samples: &[&Sample], device: &Device) -> Result<Tensor<1>>;
@@ -46,11 +46,9 @@ impl Objective for LanguageModelling {
     type Model = CausalLm;
 
     #[expect(clippy::cast_precision_loss, reason = "token counts are far below 2^52")]
-    fn weight(&self, samples: &[&Sample]) -> f64 {
-        samples
-            .iter()
-            .map(|sample| sample.ids.len().saturating_sub(1))
-            .sum::<usize>() as f64
+    fn weight(&self, model: &CausalLm, samples: &[&Sample]) -> f64 {
+        let lengths = samples.iter().map(|sample| sample.ids.len());
+        lengths.map(|tokens| model.num_targets_of(tokens)).sum::<usize>() as f64
     }
 
     fn loss_sum(&self, model: &CausalLm, samples: &[&Sample], device: &Device) -> Result<Tensor<1>> {
@@ -112,7 +110,7 @@ impl Objective for Classification {
     type Model = Classifier;
 
     #[expect(clippy::cast_precision_loss, reason = "notes are far fewer than 2^52")]
-    fn weight(&self, samples: &[&Sample]) -> f64 {
+    fn weight(&self, _model: &Classifier, samples: &[&Sample]) -> f64 {
         let class_weight = |sample: &&Sample, weights: &Vec<f64>| {
             sample
                 .target

@@ -39,14 +39,14 @@ pub fn gradients<O: Objective>(
     device: &Device,
 ) -> Result<(Tensor<1>, BTreeMap<String, Tensor<1>>)> {
     let micro_batches: Vec<&[&Sample]> = samples.chunks(training.batch_size).collect();
-    let total = objective.weight(samples);
+    let total = objective.weight(model, samples);
     let mut sums: BTreeMap<String, Tensor<1>> = BTreeMap::new();
     let mut loss: Option<Tensor<1>> = None;
     for (i, micro_batch) in micro_batches.iter().enumerate() {
         #[expect(clippy::cast_precision_loss, reason = "a handful of micro-batches")]
         let divisor = match training.accumulation {
             Accumulation::Exact => total,
-            Accumulation::MicroMean => objective.weight(micro_batch) * micro_batches.len() as f64,
+            Accumulation::MicroMean => objective.weight(model, micro_batch) * micro_batches.len() as f64,
         };
         if divisor == 0.0 {
             continue; // notes of a single token: nothing to predict
