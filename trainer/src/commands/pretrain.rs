@@ -12,7 +12,7 @@ use clinlora_core::weights::RandomWeights;
 use serde::Serialize;
 
 use super::finetune::attach_stack;
-use super::{print_json, print_report};
+use super::{RunOptions, print_json, print_report};
 use crate::cli::{Common, Train};
 use crate::console;
 use crate::dataset::order::split;
@@ -34,7 +34,7 @@ pub fn run(args: &Train, common: &Common) -> Result<()> {
     let mut recipe = Recipe::read(&args.recipe, &args.overrides, Purpose::Pretrain)?;
     recipe.seed = common.seed.unwrap_or(recipe.seed);
     interrupt::listen();
-    let outcome = pretrain(&recipe, common, args.resume, args.overwrite, "pretrain")?;
+    let outcome = pretrain(&recipe, common, &RunOptions::of(args, "pretrain"))?;
     if common.json {
         return print_json(&outcome);
     }
@@ -50,19 +50,21 @@ pub fn run(args: &Train, common: &Common) -> Result<()> {
 #[derive(Debug, Serialize)]
 pub(crate) struct Outcome {
     pub(crate) run: PathBuf,
+    /// Folders to give as `--adapter`, in order, to have what was trained.
+    pub(crate) adapters: Vec<PathBuf>,
     pub(crate) trainable: usize,
     #[serde(flatten)]
     pub(crate) summary: Summary,
 }
 
 /// The command without its printing.
-pub(crate) fn pretrain(
-    recipe: &Recipe,
-    common: &Common,
-    resume: bool,
-    overwrite: bool,
-    title: &str,
-) -> Result<Outcome> {
+pub(crate) fn pretrain(recipe: &Recipe, common: &Common, options: &RunOptions<'_>) -> Result<Outcome> {
+    let RunOptions {
+        title,
+        resume,
+        overwrite,
+        brief,
+    } = *options;
     let opened = common.device.open()?;
     RunFolder::check(recipe, resume, overwrite)?;
     let dtype = recipe.dtype.unwrap_or(opened.dtype).burn();
@@ -102,10 +104,11 @@ pub(crate) fn pretrain(
     let stack = attach_stack(&mut model, recipe, &base_path, &tokenizer, &fingerprint, &device)?;
     set_trainable(&mut model, &Owner::Base, recipe.method == Method::Full);
     let folder = RunFolder::open(recipe, resume, overwrite)?;
-    let trainable = print_report(&mut model);
+    let trainable = print_report(&mut model, brief);
     let job = Job {
         objective: &LanguageModelling,
         title,
+        brief,
         train: train_samples,
         valid: &valid_samples,
         training: &recipe.training,
@@ -113,10 +116,11 @@ pub(crate) fn pretrain(
         device: &device,
     };
     let summary = train(&job, &mut model, &folder)?;
-    match recipe.method {
+    let adapters = match recipe.method {
         Method::Full => {
             let json = tokenizer.to_json().map_err(|e| Error::Input(e.to_string()))?;
             base::save(&folder.path, &mut model, &config, &json)?;
+            Vec::new()
         }
         Method::Peft => {
             let origin = Origin {
@@ -132,10 +136,12 @@ pub(crate) fn pretrain(
                 &origin,
                 &device,
             )?;
+            stack.folders(&folder.path)
         }
-    }
+    };
     Ok(Outcome {
         run: folder.path,
+        adapters,
         trainable,
         summary,
     })

@@ -134,6 +134,8 @@ pub(crate) struct Summary {
 pub(crate) struct Job<'a, O: Objective> {
     pub(crate) objective: &'a O,
     pub(crate) title: &'a str,
+    /// Leave the lines of the epochs out.
+    pub(crate) brief: bool,
     pub(crate) train: &'a dyn Samples,
     pub(crate) valid: &'a [Sample],
     pub(crate) training: &'a Training,
@@ -327,13 +329,15 @@ fn end_epoch<O: Objective>(
             other => other,
         })?;
     log.validation(state.update, valid)?;
-    let auroc = valid
-        .auroc
-        .map_or_else(String::new, |auroc| format!(", AUROC {auroc:.4}"));
-    progress.say(&format!(
-        "{} epoch {}: held-out loss {:.4}{auroc}",
-        job.title, state.epoch, valid.loss
-    ));
+    if !job.brief {
+        let auroc = valid
+            .auroc
+            .map_or_else(String::new, |auroc| format!(", AUROC {auroc:.4}"));
+        progress.say(&format!(
+            "{} epoch {}: held-out loss {:.4}{auroc}",
+            job.title, state.epoch, valid.loss
+        ));
+    }
     state.last = Some(valid);
     if state
         .best
