@@ -201,7 +201,7 @@ pub(crate) fn save(
             };
             return Err(Error::Model {
                 path: folder.to_owned(),
-                source,
+                source: Box::new(source),
             });
         }
     }
