@@ -40,6 +40,12 @@ pub enum Error {
         /// The run folder.
         run: PathBuf,
     },
+    /// Ctrl+C or SIGTERM while there was nothing to save.
+    #[error("interrupted; nothing was written")]
+    Stopped {
+        /// The signal's number.
+        signal: i32,
+    },
     /// Training whose numbers left the range of floats.
     #[error("update {update}: {what}; {advice}")]
     Diverged {
@@ -60,7 +66,9 @@ impl Error {
         use std::io::ErrorKind;
         match self {
             Self::Input(_) | Self::Model { .. } | Self::NotFinite(_) => 2,
-            Self::Interrupted { signal, .. } => u8::try_from(128 + signal).unwrap_or(1),
+            Self::Interrupted { signal, .. } | Self::Stopped { signal } => {
+                u8::try_from(128 + signal).unwrap_or(1)
+            }
             Self::Diverged { .. } => 1,
             Self::Io { source, .. } => match source.kind() {
                 ErrorKind::NotFound

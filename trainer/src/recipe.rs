@@ -3,11 +3,13 @@
 use std::path::{Path, PathBuf};
 
 use clinlora_core::config::{LlamaConfig, WeightDtype};
-use clinlora_core::peft::lora::LoraConfig;
 use serde::{Deserialize, Serialize};
 
+pub use self::adapter::{Adapter, AdapterMethod, Encoder};
 use crate::error::{Error, Result};
 use crate::files;
+
+mod adapter;
 
 /// A training run.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -129,7 +131,7 @@ impl Scratch {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Data {
-    /// Training notes: JSON lines for pretraining, the task's CSV or JSON lines for a downstream run.
+    /// Training notes: JSON lines or a corpus of `clinlora prepare notes` for pretraining, the task's CSV or JSON lines for a downstream run.
     pub train: PathBuf,
     /// Validation notes.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -140,58 +142,6 @@ pub struct Data {
     /// Leave notes without text out rather than refuse them.
     #[serde(default)]
     pub skip_empty: bool,
-}
-
-/// One adapter of the stack: loaded from a folder, or fresh.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Adapter {
-    /// Its name in the stack.
-    pub name: String,
-    /// PEFT folder to load; the hyper-parameters below are then the folder's.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub path: Option<PathBuf>,
-    /// Whether the run changes it.
-    #[serde(default = "yes")]
-    pub trainable: bool,
-    /// Rank.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub r: Option<usize>,
-    /// Numerator of the scale.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub alpha: Option<f64>,
-    /// Share of inputs zeroed in training.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub dropout: Option<f64>,
-    /// Layers that get a delta.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub target_modules: Option<Vec<String>>,
-    /// Scale by `alpha / √r`.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub use_rslora: Option<bool>,
-}
-
-impl Adapter {
-    /// Hyper-parameters of a fresh adapter; what the recipe leaves out is [`LoraConfig::default`].
-    #[must_use]
-    pub fn lora(&self) -> LoraConfig {
-        let default = LoraConfig::default();
-        LoraConfig {
-            r: self.r.unwrap_or(default.r),
-            alpha: self.alpha.unwrap_or(default.alpha),
-            dropout_prob: self.dropout.unwrap_or(default.dropout_prob),
-            target_modules: self.target_modules.clone().unwrap_or(default.target_modules),
-            use_rslora: self.use_rslora.unwrap_or(default.use_rslora),
-        }
-    }
-
-    fn gives_hyper_parameters(&self) -> bool {
-        self.r.is_some()
-            || self.alpha.is_some()
-            || self.dropout.is_some()
-            || self.target_modules.is_some()
-            || self.use_rslora.is_some()
-    }
 }
 
 /// How a run trains.
@@ -477,17 +427,8 @@ impl Recipe {
                     format!("= \"{}\" stands twice", adapter.name),
                 );
             }
-            if adapter.path.is_some() && adapter.gives_hyper_parameters() {
-                return refuse(
-                    &format!("adapter.{i}.path"),
-                    "is a folder, which gives r, alpha and the rest; leave them out here".into(),
-                );
-            }
-            if adapter.path.is_none() {
-                adapter
-                    .lora()
-                    .validate(&adapter.name)
-                    .map_err(|e| origin.refuse(&format!("adapter.{i}"), &e.to_string()))?;
+            if let Err(reason) = adapter.check() {
+                return refuse(&format!("adapter.{i}"), reason);
             }
         }
         Ok(())
@@ -615,8 +556,8 @@ mod tests {
         )
         .expect("valid");
         assert_eq!(recipe.training.epochs, 3);
-        assert_eq!(recipe.adapter[0].lora().alpha, 7.5);
-        assert_eq!(recipe.adapter[0].lora().r, 4);
+        assert_eq!(recipe.adapter[0].alpha, Some(7.5));
+        assert_eq!(recipe.adapter[0].r, Some(4));
         assert_eq!(recipe.data.train, Path::new("other.jsonl"));
         assert_eq!(read(&recipe.resolved(), &[]).expect("its own text"), recipe);
     }

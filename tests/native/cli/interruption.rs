@@ -123,7 +123,7 @@ fn a_kill_at_any_moment_can_be_resumed_to_the_bit() {
     let workshop = with_whole_run();
     let line = format!("{LONG} out=killed");
     let mut resume = "";
-    for lines in [1, 6, 19, 20, 47, 83] {
+    for lines in [1, 6, 19, 20, 47, 61] {
         let mut child = start_until(&workshop, &format!("{line} {resume}"), "killed", lines);
         child.kill().expect("SIGKILL");
         child.wait().expect("killed");

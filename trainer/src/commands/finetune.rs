@@ -7,9 +7,11 @@ use burn::tensor::{DType, Device, Tensor};
 use clinlora_core::model::head::{Classifier, head_weight};
 use clinlora_core::model::llama::Llama;
 use clinlora_core::params::{Owner, Walk, set_trainable};
-use clinlora_core::peft::lora::LoraConfig;
+use clinlora_core::peft::config::AdapterConfig;
+use clinlora_core::peft::prompt::PromptInit;
 use clinlora_core::peft::stack::attach;
 use clinlora_core::peft::store::TaskType;
+use clinlora_core::tokenizer::Tokenizer;
 use clinlora_core::weights::RandomWeights;
 
 use super::pretrain::Outcome;
@@ -88,7 +90,14 @@ pub(crate) fn finetune(
     if recipe.method == Method::Full {
         set_trainable(&mut model, &Owner::Base, true);
     }
-    let stack = attach_stack(&mut model, recipe, &fingerprint, &device)?;
+    let stack = attach_stack(
+        &mut model,
+        recipe,
+        &base.path,
+        &base.tokenizer,
+        &fingerprint,
+        &device,
+    )?;
     let objective = Classification::new(&task, &train_samples)?;
     let folder = RunFolder::open(recipe, resume, overwrite)?;
     let trainable = print_report(&mut model);
@@ -156,7 +165,7 @@ pub(crate) struct AttachedStack {
 
 struct Layer {
     name: String,
-    config: LoraConfig,
+    config: AdapterConfig,
     path: Option<PathBuf>,
     trainable: bool,
 }
@@ -165,6 +174,8 @@ struct Layer {
 pub(crate) fn attach_stack(
     model: &mut dyn Walk,
     recipe: &Recipe,
+    base: &Path,
+    tokenizer: &Tokenizer,
     base_fingerprint: &str,
     device: &Device,
 ) -> Result<AttachedStack> {
@@ -174,14 +185,27 @@ pub(crate) fn attach_stack(
             Some(path) => {
                 let mut folder = AdapterFolder::open(path, &adapter.name, device)?;
                 folder.drop_head(); // a run's head starts at random, whatever the adapter did before
-                let config = folder.config().cloned().ok_or_else(|| {
+                let stored = folder.adapter().ok_or_else(|| {
                     Error::Input(format!("{}: holds a head and no adapter", path.display()))
                 })?;
+                if adapter.trainable && stored.lacks_encoder() {
+                    eprintln!(
+                        "warning: adapter {}: {} holds the output of its encoder alone, so that is what will be trained",
+                        adapter.name,
+                        path.display()
+                    );
+                }
+                let config = stored.config.clone();
                 folder.attach(model, base_fingerprint)?;
                 config
             }
             None => {
-                let config = adapter.lora();
+                let mut config = adapter.config(base);
+                if let AdapterConfig::Prompt(prompt) = &mut config
+                    && let PromptInit::Text { text, ids, .. } = &mut prompt.init
+                {
+                    *ids = tokenizer.encode(text, usize::MAX).at(base)?;
+                }
                 let seed = recipe.seed.wrapping_add(i);
                 attach(model, &adapter.name, &config, seed, device).at(&recipe.out)?;
                 config

@@ -25,7 +25,7 @@ pub fn run(args: &Merge, common: &Common) -> Result<()> {
     files::refuse_inputs_inside(&args.out, inputs.map(PathBuf::as_path))?;
     let base = BaseFolder::open(&args.model)?;
     let (model, head) = stack::causal_lm_and_head(&base, &args.adapters, &opened.device, DType::F32)?;
-    let mut merged = merge(model);
+    let mut merged = merge(model).map_err(|e| Error::Input(e.to_string()))?;
     let tokenizer = base
         .tokenizer
         .to_json()

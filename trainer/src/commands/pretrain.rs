@@ -16,7 +16,8 @@ use super::{print_json, print_report};
 use crate::cli::{Common, Train};
 use crate::console;
 use crate::dataset::order::split;
-use crate::dataset::{Note, notes, tokenise};
+use crate::dataset::tokens::TokenCorpus;
+use crate::dataset::{Note, Sample, Samples, Selected, notes, tokenise};
 use crate::error::{Error, Result};
 use crate::folders::adapter::Origin;
 use crate::folders::base::{self, BaseFolder};
@@ -66,25 +67,46 @@ pub(crate) fn pretrain(
     RunFolder::check(recipe, resume, overwrite)?;
     let dtype = recipe.dtype.unwrap_or(opened.dtype).burn();
     let device = opened.device.autodiff();
-    let (train_notes, valid_notes) = read_notes(recipe)?;
+    let texts = if TokenCorpus::is_at(&recipe.data.train) {
+        None
+    } else {
+        Some(read_notes(recipe)?)
+    };
+    let train_texts = texts.as_ref().map(|(train, _)| train.as_slice());
     let Start {
         mut model,
         config,
         tokenizer,
         base_path,
         fingerprint,
-    } = start(recipe, &train_notes, &device, dtype)?;
-    let train_samples = tokenise(&train_notes, &tokenizer, recipe.max_tokens, &recipe.data.train)?;
-    let valid_samples = tokenise(&valid_notes, &tokenizer, recipe.max_tokens, &recipe.data.train)?;
+    } = start(recipe, train_texts, &device, dtype)?;
+    let corpus;
+    let selected;
+    let tokenised;
+    let (train_samples, valid_samples): (&dyn Samples, Vec<Sample>) = match &texts {
+        Some((train, valid)) => {
+            tokenised = tokenise(train, &tokenizer, recipe.max_tokens, &recipe.data.train)?;
+            (
+                &tokenised,
+                tokenise(valid, &tokenizer, recipe.max_tokens, &recipe.data.train)?,
+            )
+        }
+        None => {
+            corpus = open_corpus(recipe, &recipe.data.train, &base_path)?;
+            let valid = held_out(recipe, &corpus, &base_path)?;
+            selected = valid.0;
+            (&selected, valid.1)
+        }
+    };
 
-    let stack = attach_stack(&mut model, recipe, &fingerprint, &device)?;
+    let stack = attach_stack(&mut model, recipe, &base_path, &tokenizer, &fingerprint, &device)?;
     set_trainable(&mut model, &Owner::Base, recipe.method == Method::Full);
     let folder = RunFolder::open(recipe, resume, overwrite)?;
     let trainable = print_report(&mut model);
     let job = Job {
         objective: &LanguageModelling,
         title,
-        train: &train_samples,
+        train: train_samples,
         valid: &valid_samples,
         training: &recipe.training,
         seed: recipe.seed,
@@ -119,6 +141,46 @@ pub(crate) fn pretrain(
     })
 }
 
+fn open_corpus(recipe: &Recipe, path: &Path, base: &Path) -> Result<TokenCorpus> {
+    let (_, sha256) = base::read_tokenizer(&base::tokenizer_file(base)?)?;
+    TokenCorpus::open(path, &sha256, recipe.max_tokens)
+}
+
+/// The notes of `corpus` to train on, and those to validate on: `data.valid`, or else a share of the corpus.
+fn held_out<'a>(
+    recipe: &Recipe,
+    corpus: &'a TokenCorpus,
+    base: &Path,
+) -> Result<(Selected<'a>, Vec<Sample>)> {
+    let all: Vec<usize> = (0..corpus.count()).collect();
+    let read = |corpus: &TokenCorpus, places: &[usize]| -> Result<Vec<Sample>> {
+        places
+            .iter()
+            .map(|place| Ok(corpus.sample(*place)?.into_owned()))
+            .collect()
+    };
+    let (places, valid) = match &recipe.data.valid {
+        Some(path) => {
+            let valid = open_corpus(recipe, path, base)?;
+            let places: Vec<usize> = (0..valid.count()).collect();
+            (all, read(&valid, &places)?)
+        }
+        None if all.len() < 2 => return Err(one_note(&recipe.data.train)),
+        None => {
+            let (train, valid) = split(corpus.count(), recipe.seed, recipe.data.valid_fraction);
+            (train, read(corpus, &valid)?)
+        }
+    };
+    Ok((Selected { all: corpus, places }, valid))
+}
+
+fn one_note(path: &Path) -> Error {
+    Error::Input(format!(
+        "{}: one note cannot be split; give data.valid",
+        path.display()
+    ))
+}
+
 fn read_notes(recipe: &Recipe) -> Result<(Vec<Note>, Vec<Note>)> {
     let data = &recipe.data;
     let all = notes::read(&data.train, data.skip_empty)?;
@@ -126,11 +188,7 @@ fn read_notes(recipe: &Recipe) -> Result<(Vec<Note>, Vec<Note>)> {
         return Ok((all, notes::read(valid, data.skip_empty)?));
     }
     if all.len() < 2 {
-        let message = format!(
-            "{}: one note cannot be split; give data.valid",
-            data.train.display()
-        );
-        return Err(Error::Input(message));
+        return Err(one_note(&data.train));
     }
     let (train, valid) = split(all.len(), recipe.seed, data.valid_fraction);
     let pick = |places: &[usize]| places.iter().map(|i| all[*i].clone()).collect();
@@ -146,7 +204,7 @@ struct Start {
     fingerprint: String,
 }
 
-fn start(recipe: &Recipe, train: &[Note], device: &Device, dtype: DType) -> Result<Start> {
+fn start(recipe: &Recipe, train: Option<&[Note]>, device: &Device, dtype: DType) -> Result<Start> {
     if let Some(path) = &recipe.base.path {
         let base = BaseFolder::open(path)?;
         let (model, fingerprint) = base.load(device, dtype, CausalLm::build)?;
@@ -164,6 +222,13 @@ fn start(recipe: &Recipe, train: &[Note], device: &Device, dtype: DType) -> Resu
         });
     }
     let scratch = recipe.base.scratch.as_ref().expect("a valid recipe has a base");
+    let train = train.ok_or_else(|| {
+        let path = recipe.data.train.display();
+        Error::Input(format!(
+            "{path}: base.scratch trains its tokenizer on texts; give data.train as JSON lines (`clinlora prepare notes` \
+             without --tokenizer writes them)"
+        ))
+    })?;
     let texts = train.iter().map(|note| note.text.as_str());
     let tokenizer = Tokenizer::train(texts, scratch.vocab_size).map_err(|source| Error::Model {
         path: recipe.data.train.clone(),

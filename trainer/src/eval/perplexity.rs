@@ -4,7 +4,7 @@
 //! - `batch_mean_perplexity = exp(mean over batches of Σ nll / Σ tokens in the batch)`: a batch of short notes weighs as
 //!   much as one of long notes, so the figure depends on the batch size and on the order of the notes.
 //!
-//! `tokens` are those that are predicted: all of a note but its first.
+//! `tokens` are those that are predicted: all of a note but its first, and that too behind the virtual tokens of a prompt.
 
 use burn::tensor::Device;
 use clinlora_core::model::head::CausalLm;
@@ -68,7 +68,7 @@ pub(crate) fn batch_losses(
         let nll = f64::from(model.nll_sum(&batch).into_scalar::<f32>());
         Ok(BatchLoss {
             notes: notes.len(),
-            tokens: batch.num_targets(),
+            tokens: model.num_targets(&batch),
             nll,
         })
     };

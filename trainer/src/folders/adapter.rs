@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use burn::tensor::{DType, Device, Tensor};
 use clinlora_core::model::head::set_head_weight;
 use clinlora_core::params::Walk;
-use clinlora_core::peft::lora::LoraConfig;
+use clinlora_core::peft::config::AdapterConfig;
 use clinlora_core::peft::store::{self, StoredAdapter, TaskType};
 use serde::{Deserialize, Serialize};
 
@@ -19,6 +19,8 @@ use crate::files;
 
 /// Our file beside PEFT's: where the adapter came from.
 const ORIGIN: &str = "clinlora.json";
+/// The encoder behind a P-tuning or a projected prefix, of which PEFT's file holds the output alone.
+const ENCODER: &str = "encoder.safetensors";
 /// A head without an adapter.
 const HEAD: &str = "head.safetensors";
 
@@ -34,7 +36,7 @@ pub(crate) struct Origin {
 }
 
 /// An adapter folder that has been read.
-pub(crate) struct AdapterFolder {
+pub struct AdapterFolder {
     pub(crate) path: PathBuf,
     pub(crate) origin: Option<Origin>,
     content: Content,
@@ -48,7 +50,7 @@ enum Content {
 
 impl AdapterFolder {
     /// Reads `path`; the adapter will be called `name` in the stack.
-    pub(crate) fn open(path: &Path, name: &str, device: &Device) -> Result<Self> {
+    pub fn open(path: &Path, name: &str, device: &Device) -> Result<Self> {
         if !path.is_dir() {
             let message = format!("{}: not a folder; give a PEFT adapter folder", path.display());
             return Err(Error::Input(message));
@@ -76,7 +78,11 @@ impl AdapterFolder {
                     ))
                 })?;
             let weights = open_weights(&weights)?;
-            let stored = StoredAdapter::read(name, &config, weights.as_ref(), device).at(path)?;
+            let mut stored = StoredAdapter::read(name, &config, weights.as_ref(), device).at(path)?;
+            let encoder = path.join(ENCODER);
+            if encoder.exists() {
+                stored = stored.with_encoder(open_weights(&encoder)?.as_ref()).at(path)?;
+            }
             for warning in &stored.warnings {
                 console::note(format_args!("warning: {warning}"));
             }
@@ -109,30 +115,22 @@ impl AdapterFolder {
     /// The head in the folder, if it holds one.
     pub(crate) fn head(&self) -> Option<Tensor<2>> {
         match &self.content {
-            Content::Adapter(stored) => stored.head().cloned(),
+            Content::Adapter(stored) => stored.head(),
             Content::Head(head) => Some(Tensor::clone(head)),
             Content::Nothing => None,
         }
     }
 
-    /// Hyper-parameters, unless the folder holds a head alone.
-    pub(crate) fn config(&self) -> Option<&LoraConfig> {
+    /// The adapter, unless the folder holds a head alone.
+    pub(crate) fn adapter(&self) -> Option<&StoredAdapter> {
         match &self.content {
-            Content::Adapter(stored) => Some(&stored.config),
+            Content::Adapter(stored) => Some(stored),
             Content::Head(_) | Content::Nothing => None,
         }
     }
 
-    /// Values in the factors; 0 if the folder holds a head alone.
-    pub(crate) fn num_values(&self) -> usize {
-        match &self.content {
-            Content::Adapter(stored) => stored.num_values(),
-            Content::Head(_) | Content::Nothing => 0,
-        }
-    }
-
     /// Puts adapter and head on `model`, whose base has this fingerprint.
-    pub(crate) fn attach(self, model: &mut dyn Walk, base_fingerprint: &str) -> Result<()> {
+    pub fn attach(self, model: &mut dyn Walk, base_fingerprint: &str) -> Result<()> {
         if let Some(origin) = self.origin.filter(|o| o.base_fingerprint != base_fingerprint) {
             return Err(Error::Input(format!(
                 "{}: this adapter was trained on another base (its fingerprint begins {}, this one's {}); give the \
@@ -188,7 +186,7 @@ pub(crate) fn save(
     path: &Path,
     model: &mut dyn Walk,
     name: &str,
-    config: &LoraConfig,
+    config: &AdapterConfig,
     task_type: TaskType,
     base: &Path,
     origin: &Origin,
@@ -197,6 +195,9 @@ pub(crate) fn save(
     let written = store::write(model, name, config, task_type, &base.display().to_string()).at(path)?;
     files::write_atomic(&path.join("adapter_config.json"), written.config_json.as_bytes())?;
     files::write_atomic(&path.join("adapter_model.safetensors"), &written.weights)?;
+    if let Some(encoder) = &written.encoder {
+        files::write_atomic(&path.join(ENCODER), encoder)?;
+    }
     save_origin(path, origin)?;
     let weights = files::read(&path.join("adapter_model.safetensors"))?;
     if weights != written.weights {

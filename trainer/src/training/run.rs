@@ -18,8 +18,8 @@ use super::progress::Progress;
 use super::schedule::learning_rate;
 use super::step;
 use crate::console;
-use crate::dataset::Sample;
 use crate::dataset::order::shuffled;
+use crate::dataset::{Sample, Samples};
 use crate::error::{AtPath, Error, Result};
 use crate::files::{self, FolderLock, NewFolder};
 use crate::recipe::{Recipe, Select, Training};
@@ -134,7 +134,7 @@ pub(crate) struct Summary {
 pub(crate) struct Job<'a, O: Objective> {
     pub(crate) objective: &'a O,
     pub(crate) title: &'a str,
-    pub(crate) train: &'a [Sample],
+    pub(crate) train: &'a dyn Samples,
     pub(crate) valid: &'a [Sample],
     pub(crate) training: &'a Training,
     pub(crate) seed: u64,
@@ -155,25 +155,24 @@ pub(crate) fn train<O: Objective>(
         .training
         .batch_size
         .saturating_mul(job.training.accumulation_steps);
-    let updates_per_epoch = job.train.len().div_ceil(notes_per_update) as u64;
+    let updates_per_epoch = job.train.count().div_ceil(notes_per_update) as u64;
     let updates = updates_per_epoch.saturating_mul(job.training.epochs);
     let micro_batches =
-        (job.train.len().div_ceil(job.training.batch_size) as u64).saturating_mul(job.training.epochs);
+        (job.train.count().div_ceil(job.training.batch_size) as u64).saturating_mul(job.training.epochs);
     let (mut optimizer, mut state) = begin(job, model, folder)?;
     let mut log = Log::open(&folder.path.join(LOG), &state)?;
     let mut progress = Progress::new(job.title, state.update, updates);
     let mut last_checkpoint = Instant::now();
 
     while state.epoch < job.training.epochs && !stopped_early(&state, job.training) {
-        let order = shuffled(job.train.len(), job.seed, state.epoch);
+        let order = shuffled(job.train.count(), job.seed, state.epoch);
         stop_if_asked(model, &optimizer, &state, &log, folder)?;
         while state.next_note < order.len() {
             let started = Instant::now();
             let end = state.next_note.saturating_add(notes_per_update).min(order.len());
-            let samples: Vec<&Sample> = order[state.next_note..end]
-                .iter()
-                .map(|i| &job.train[*i])
-                .collect();
+            let places = order[state.next_note..end].iter();
+            let read = places.map(|i| job.train.sample(*i)).collect::<Result<Vec<_>>>()?;
+            let samples: Vec<&Sample> = read.iter().map(AsRef::as_ref).collect();
             // Dropout of an update depends on its number alone, so a resumed run draws the same masks.
             let seed = job
                 .seed
@@ -227,7 +226,7 @@ pub(crate) fn train<O: Objective>(
 }
 
 fn begin<O: Objective>(job: &Job<'_, O>, model: &mut O::Model, folder: &RunFolder) -> Result<(AdamW, State)> {
-    let notes_sha256 = notes_sha256(job.train);
+    let notes_sha256 = notes_sha256(job.train)?;
     if folder.resume {
         if let Some(path) = checkpoint::latest(&folder.path)? {
             let (optimizer, state) = checkpoint::load(&path, model, job.device)?;
@@ -263,16 +262,17 @@ fn begin<O: Objective>(job: &Job<'_, O>, model: &mut O::Model, folder: &RunFolde
 }
 
 /// A hash of what `notes` are to a model: tokens and truth.
-fn notes_sha256(notes: &[Sample]) -> String {
+fn notes_sha256(notes: &dyn Samples) -> Result<String> {
     let mut hash = Sha256::new();
-    for note in notes {
+    for place in 0..notes.count() {
+        let note = notes.sample(place)?;
         hash.update((note.ids.len() as u64).to_le_bytes());
         note.ids.iter().for_each(|id| hash.update(id.to_le_bytes()));
         note.target
             .iter()
             .for_each(|value| hash.update(value.to_le_bytes()));
     }
-    files::hex(&hash.finalize())
+    Ok(files::hex(&hash.finalize()))
 }
 
 fn save<M: Walk>(

@@ -10,7 +10,7 @@ use crate::recipe::{Schedule, Training};
 /// ratio of 0, as in their pretraining, `lr(0)` is the peak.
 #[must_use]
 #[expect(clippy::cast_precision_loss, reason = "updates are far below 2^52")]
-pub(crate) fn learning_rate(training: &Training, update: u64, updates: u64, micro_batches: u64) -> f64 {
+pub fn learning_rate(training: &Training, update: u64, updates: u64, micro_batches: u64) -> f64 {
     let peak = training.learning_rate;
     let (step, total) = (update as f64, updates as f64);
     match training.schedule {
