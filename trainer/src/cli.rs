@@ -14,7 +14,7 @@ use crate::recipe::{Adapter, AdapterMethod, Encoder};
 #[command(version, propagate_version = true, max_term_width = 110)]
 #[command(
     after_help = "Nothing is sent anywhere: the program opens no socket.\nExit status: 0 done, 2 bad usage or \
-                        input, 130 interrupted, 1 anything else."
+                        input, 130 interrupted (143 by SIGTERM), 1 anything else."
 )]
 pub struct Cli {
     /// What to do.
@@ -98,7 +98,7 @@ pub struct Demo {
     /// Synthetic patients.
     #[arg(long, default_value_t = 1200, value_parser = clap::value_parser!(u64).range(200..=100_000))]
     pub patients: u64,
-    /// Replace the folder if it exists.
+    /// Replace the folder if it exists and this program made it.
     #[arg(long)]
     pub overwrite: bool,
 }
@@ -210,7 +210,7 @@ pub struct Train {
     /// Continue an interrupted run from its last checkpoint.
     #[arg(long, conflicts_with = "overwrite")]
     pub resume: bool,
-    /// Replace the run folder if it exists.
+    /// Replace the run folder if it exists and this program made it; the old one goes once the new run can begin.
     #[arg(long)]
     pub overwrite: bool,
 }
@@ -250,7 +250,7 @@ pub struct Evaluate {
     /// Leave notes without text out rather than refuse them.
     #[arg(long)]
     pub skip_empty: bool,
-    /// Replace the folder if it exists.
+    /// Replace the folder if it exists and this program made it.
     #[arg(long)]
     pub overwrite: bool,
 }
@@ -376,7 +376,7 @@ pub struct Merge {
     /// Folder for the merged model.
     #[arg(long, value_name = "DIR")]
     pub out: PathBuf,
-    /// Replace the folder if it exists.
+    /// Replace the folder if it exists and this program made it.
     #[arg(long)]
     pub overwrite: bool,
 }

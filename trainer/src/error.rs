@@ -25,7 +25,7 @@ pub enum Error {
         /// The file or folder.
         path: PathBuf,
         /// What is wrong with it.
-        source: clinlora_core::Error,
+        source: Box<clinlora_core::Error>,
     },
     /// A model's numbers are not finite; what and where.
     #[error("{0}")]
@@ -128,7 +128,7 @@ impl<T> AtPath<T> for std::result::Result<T, clinlora_core::Error> {
     fn at(self, path: impl AsRef<Path>) -> Result<T> {
         self.map_err(|source| Error::Model {
             path: path.as_ref().to_owned(),
-            source,
+            source: Box::new(source),
         })
     }
 }

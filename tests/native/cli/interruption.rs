@@ -123,7 +123,7 @@ fn a_kill_at_any_moment_can_be_resumed_to_the_bit() {
     let workshop = with_whole_run();
     let line = format!("{LONG} out=killed");
     let mut resume = "";
-    for lines in [1, 6, 19, 20, 47, 83] {
+    for lines in [1, 6, 19, 20, 47, 61] {
         let mut child = start_until(&workshop, &format!("{line} {resume}"), "killed", lines);
         child.kill().expect("SIGKILL");
         child.wait().expect("killed");
@@ -134,6 +134,68 @@ fn a_kill_at_any_moment_can_be_resumed_to_the_bit() {
     // A finished run can be resumed too: nothing changes.
     workshop.run(&format!("{line} --resume")).ok();
     assert_same_run(&workshop, "killed");
+}
+
+#[test]
+fn a_kill_before_the_first_checkpoint_begins_anew() {
+    let workshop = Workshop::new();
+    // 22 updates before the first checkpoint.
+    let line = "pretrain clinical.toml training.batch_size=1 training.epochs=2";
+    workshop.run(&format!("{line} out=whole")).ok();
+    let line = format!("{line} out=early");
+    let mut child = start_until(&workshop, &line, "early", 1);
+    child.kill().expect("SIGKILL");
+    child.wait().expect("killed");
+    assert_eq!(workshop.entries("early", "checkpoint-"), [""; 0]);
+    let ended = workshop.run(&format!("{line} --resume")).ok();
+    assert!(ended.stderr.contains("it begins anew"), "{}", ended.stderr);
+    assert_same_run(&workshop, "early");
+}
+
+#[test]
+fn what_a_kill_may_leave_half_done_is_cleared_up() {
+    let workshop = with_whole_run();
+    let line = format!("{LONG} out=left");
+    let child = start_until(&workshop, &line, "left", 12);
+    send(&child, "-INT");
+    child.wait_with_output().expect("ends");
+    // Killed while writing a checkpoint; after the best values of a later epoch, before their checkpoint; before the older
+    // checkpoint was removed; in the middle of a line of the log, after lines of updates that must be made again.
+    std::fs::create_dir(workshop.file("left/.clinlora-half")).expect("writable");
+    workshop.write("left/.clinlora-half/trainable.safetensors", "half");
+    workshop.write("left/.clinlora-file", "half");
+    workshop.write("left/best-00000115.safetensors", "another state");
+    std::fs::create_dir(workshop.file("left/checkpoint-0000-00000001")).expect("writable");
+    let later = workshop.text("whole/run.jsonl");
+    let later: Vec<&str> = later.lines().skip(workshop.log("left").len()).take(9).collect();
+    let log = format!(
+        "{}{}\n{}",
+        workshop.text("left/run.jsonl"),
+        later.join("\n"),
+        "{\"step\": 9"
+    );
+    workshop.write("left/run.jsonl", log);
+    workshop.run(&format!("{line} --resume")).ok();
+    assert_same_run(&workshop, "left");
+}
+
+#[test]
+fn fine_tuning_with_dropout_resumes_to_the_bit_too() {
+    let workshop = Workshop::new();
+    let line =
+        "finetune downstream.toml training.epochs=30 adapter.0.trainable=true training.checkpoint_minutes=60";
+    workshop.run(&format!("{line} out=whole")).ok();
+    let line = format!("{line} out=stopped");
+    for (lines, resume) in [(7, ""), (33, "--resume")] {
+        let child = start_until(&workshop, &format!("{line} {resume}"), "stopped", lines);
+        send(&child, "-TERM");
+        let ended = Ended::of(child.wait_with_output().expect("ends"));
+        assert_eq!(ended.code, Some(143), "{}", ended.stderr);
+    }
+    workshop.run(&format!("{line} --resume")).ok();
+    assert_same_run(&workshop, "stopped");
+    let clinical = |run: &str| workshop.read(&format!("{run}/clinical/adapter_model.safetensors"));
+    assert_eq!(clinical("whole"), clinical("stopped"));
 }
 
 #[test]

@@ -16,8 +16,11 @@ fn keys(value: &Value) -> Vec<&str> {
     keys
 }
 
-/// `id`, `label` and the score of each label, row by row.
-fn predictions(workshop: &Workshop, file: &str) -> (Vec<String>, Vec<(String, String, Vec<f64>)>) {
+/// A row of `predictions.csv`: `id`, `label`, and the score of each label.
+type Row = (String, String, Vec<f64>);
+
+/// Header and rows.
+fn predictions(workshop: &Workshop, file: &str) -> (Vec<String>, Vec<Row>) {
     let mut reader = csv::Reader::from_path(workshop.file(file)).expect("predictions.csv");
     let header = reader
         .headers()
@@ -39,7 +42,7 @@ fn predictions(workshop: &Workshop, file: &str) -> (Vec<String>, Vec<(String, St
 }
 
 /// Share of (positive, negative) pairs ranked rightly, ties one half: the definition itself.
-fn auroc(rows: &[(String, String, Vec<f64>)], positive: &str, column: usize) -> f64 {
+fn auroc(rows: &[Row], positive: &str, column: usize) -> f64 {
     let scores = |of_class: bool| -> Vec<f64> {
         let rows = rows.iter().filter(move |row| (row.1 == positive) == of_class);
         rows.map(|row| row.2[column]).collect()

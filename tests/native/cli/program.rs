@@ -91,11 +91,11 @@ impl Workshop {
         let workshop = Self::empty();
         let notes =
             (0..NOTES).map(|i| serde_json::json!({"id": format!("n{i}"), "text": note(i)}).to_string());
-        workshop.write("notes.jsonl", &(notes.collect::<Vec<_>>().join("\n") + "\n"));
+        workshop.write("notes.jsonl", notes.collect::<Vec<_>>().join("\n") + "\n");
         let rows = (0..NOTES).map(|i| format!("n{i},\"{}\",{}\n", note(i), label(i)));
         workshop.write(
             "mortality.csv",
-            &format!("id,text,label\n{}", rows.collect::<String>()),
+            format!("id,text,label\n{}", rows.collect::<String>()),
         );
         workshop.write("mortality.toml", TASK);
         workshop.write("base.toml", BASE);
@@ -129,10 +129,6 @@ impl Workshop {
         let text = self.text(name);
         assert!(text.contains(from), "{name} holds no {from:?}");
         self.write(name, text.replacen(from, to, 1));
-    }
-
-    pub(crate) fn copy(&self, from: &str, to: &str) {
-        copy_folder(&self.file(from), &self.file(to));
     }
 
     pub(crate) fn exists(&self, name: &str) -> bool {

@@ -238,7 +238,7 @@ fn start(recipe: &Recipe, train: Option<&[Note]>, device: &Device, dtype: DType)
     let texts = train.iter().map(|note| note.text.as_str());
     let tokenizer = Tokenizer::train(texts, scratch.vocab_size).map_err(|source| Error::Model {
         path: recipe.data.train.clone(),
-        source,
+        source: Box::new(source),
     })?;
     let config = scratch.config(tokenizer.vocab_size());
     let model = CausalLm::build(&config, &mut RandomWeights::new(recipe.seed, device, dtype));

@@ -219,7 +219,7 @@ pub(crate) fn save(
             };
             return Err(Error::Model {
                 path: folder.to_owned(),
-                source,
+                source: Box::new(source),
             });
         }
     }
