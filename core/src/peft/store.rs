@@ -184,6 +184,12 @@ impl StoredAdapter {
         self.head.as_ref().map(|head| head.dims()[0])
     }
 
+    /// The head in the folder, `[labels, D]`, if there is one.
+    #[must_use]
+    pub fn head(&self) -> Option<&Tensor<2>> {
+        self.head.as_ref()
+    }
+
     /// Values in the factors, the head not counted.
     #[must_use]
     pub fn num_values(&self) -> usize {

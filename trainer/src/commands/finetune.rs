@@ -3,8 +3,8 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use burn::tensor::{DType, Device};
-use clinlora_core::model::head::Classifier;
+use burn::tensor::{DType, Device, Tensor};
+use clinlora_core::model::head::{Classifier, head_weight};
 use clinlora_core::model::llama::Llama;
 use clinlora_core::params::{Owner, Walk, set_trainable};
 use clinlora_core::peft::lora::LoraConfig;
@@ -15,6 +15,7 @@ use clinlora_core::weights::RandomWeights;
 use super::pretrain::Outcome;
 use super::{print_json, print_report};
 use crate::cli::{Common, Train};
+use crate::console;
 use crate::dataset::order::split;
 use crate::dataset::{Note, table, tokenise};
 use crate::error::{AtPath, Error, Result};
@@ -38,13 +39,12 @@ pub fn run(args: &Train, common: &Common) -> Result<()> {
     if common.json {
         return print_json(&outcome);
     }
-    println!(
+    console::result(format_args!(
         "{} updates; kept update {}; {}",
         outcome.summary.updates,
         outcome.summary.kept_update,
         outcome.run.display()
-    );
-    Ok(())
+    ))
 }
 
 /// The command without its printing.
@@ -56,6 +56,7 @@ pub(crate) fn finetune(
     title: &str,
 ) -> Result<Outcome> {
     let opened = common.device.open()?;
+    RunFolder::check(recipe, resume, overwrite)?;
     let dtype = recipe.dtype.unwrap_or(opened.dtype).burn();
     let device = opened.device.autodiff();
     let task_path = recipe
@@ -101,7 +102,7 @@ pub(crate) fn finetune(
         device: &device,
     };
     let summary = train(&job, &mut model, &folder)?;
-    let origin = Origin {
+    let mut origin = Origin {
         base_fingerprint: fingerprint,
         name: String::new(),
         stacked_on: vec![],
@@ -113,7 +114,8 @@ pub(crate) fn finetune(
             .to_json()
             .map_err(|e| Error::Input(e.to_string()))?;
         crate::folders::base::save(&folder.path, &mut model, &base.config, &json)?;
-        adapter::save_head(&folder.path, &mut model, &origin)?;
+        origin.base_fingerprint = BaseFolder::open(&folder.path)?.fingerprint(&device)?;
+        adapter::save_head(&folder.path, &head(&mut model), &origin)?;
     } else {
         stack.save(&folder.path, &mut model, task_type, base_path, &origin, &device)?;
     }
@@ -123,6 +125,10 @@ pub(crate) fn finetune(
         trainable,
         summary,
     })
+}
+
+fn head(model: &mut dyn Walk) -> Tensor<2> {
+    head_weight(model).expect("a classifier has a head").inner()
 }
 
 fn read_notes(recipe: &Recipe, task: &clinlora_core::task::Task) -> Result<(Vec<Note>, Vec<Note>)> {
@@ -206,7 +212,7 @@ impl AttachedStack {
         device: &Device,
     ) -> Result<()> {
         let Some(top) = self.layers.iter().rposition(|layer| layer.trainable) else {
-            return adapter::save_head(run, model, origin);
+            return adapter::save_head(run, &head(model), origin);
         };
         for (i, layer) in self
             .layers

@@ -6,6 +6,7 @@ use burn::tensor::Device;
 use serde_json::{Value, json};
 
 use crate::cli::{Common, Inspect};
+use crate::console;
 use crate::dataset::table;
 use crate::error::{AtPath, Error, Result};
 use crate::files;
@@ -43,11 +44,11 @@ pub fn run(args: &Inspect, common: &Common) -> Result<()> {
         return super::print_json(&found);
     }
     for (what, facts) in found {
-        println!("{what}");
+        console::result(what)?;
         for (key, value) in facts.as_object().into_iter().flatten() {
             match value {
-                Value::String(text) => println!("  {key}: {text}"),
-                other => println!("  {key}: {other}"),
+                Value::String(text) => console::result(format_args!("  {key}: {text}"))?,
+                other => console::result(format_args!("  {key}: {other}"))?,
             }
         }
     }

@@ -46,6 +46,7 @@ pub fn run(args: &Predict, common: &Common) -> Result<()> {
         progress.set(done as u64, String::new)
     })?;
     drop(progress);
+    eval::check_finite(&logits, task.labels.len()).map_err(eval::refused)?;
     for (sample, row) in samples.iter().zip(logits.chunks_exact(task.labels.len())) {
         let scores = eval::probabilities(task.kind, row);
         let scores = task

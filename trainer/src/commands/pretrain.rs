@@ -14,6 +14,7 @@ use serde::Serialize;
 use super::finetune::attach_stack;
 use super::{print_json, print_report};
 use crate::cli::{Common, Train};
+use crate::console;
 use crate::dataset::order::split;
 use crate::dataset::{Note, notes, tokenise};
 use crate::error::{Error, Result};
@@ -36,13 +37,12 @@ pub fn run(args: &Train, common: &Common) -> Result<()> {
     if common.json {
         return print_json(&outcome);
     }
-    println!(
+    console::result(format_args!(
         "{} updates; kept update {}; {}",
         outcome.summary.updates,
         outcome.summary.kept_update,
         outcome.run.display()
-    );
-    Ok(())
+    ))
 }
 
 /// What a finished run came to.
@@ -63,6 +63,7 @@ pub(crate) fn pretrain(
     title: &str,
 ) -> Result<Outcome> {
     let opened = common.device.open()?;
+    RunFolder::check(recipe, resume, overwrite)?;
     let dtype = recipe.dtype.unwrap_or(opened.dtype).burn();
     let device = opened.device.autodiff();
     let (train_notes, valid_notes) = read_notes(recipe)?;

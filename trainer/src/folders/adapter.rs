@@ -6,13 +6,14 @@
 use std::path::{Path, PathBuf};
 
 use burn::tensor::{DType, Device, Tensor};
-use clinlora_core::model::head::{head_weight, set_head_weight};
+use clinlora_core::model::head::set_head_weight;
 use clinlora_core::params::Walk;
 use clinlora_core::peft::lora::LoraConfig;
 use clinlora_core::peft::store::{self, StoredAdapter, TaskType};
 use serde::{Deserialize, Serialize};
 
 use super::base::open_weights;
+use crate::console;
 use crate::error::{AtPath, Error, Result};
 use crate::files;
 
@@ -77,7 +78,7 @@ impl AdapterFolder {
             let weights = open_weights(&weights)?;
             let stored = StoredAdapter::read(name, &config, weights.as_ref(), device).at(path)?;
             for warning in &stored.warnings {
-                eprintln!("warning: {warning}");
+                console::note(format_args!("warning: {warning}"));
             }
             Content::Adapter(Box::new(stored))
         };
@@ -102,6 +103,15 @@ impl AdapterFolder {
         match &mut self.content {
             Content::Adapter(stored) => stored.drop_head(),
             Content::Head(_) | Content::Nothing => self.content = Content::Nothing,
+        }
+    }
+
+    /// The head in the folder, if it holds one.
+    pub(crate) fn head(&self) -> Option<Tensor<2>> {
+        match &self.content {
+            Content::Adapter(stored) => stored.head().cloned(),
+            Content::Head(head) => Some(head.clone()),
+            Content::Nothing => None,
         }
     }
 
@@ -199,12 +209,9 @@ pub(crate) fn save(
     Ok(())
 }
 
-/// Writes the head of `model` alone into the existing folder `path`.
-pub(crate) fn save_head(path: &Path, model: &mut dyn Walk, origin: &Origin) -> Result<()> {
-    let head = head_weight(model)
-        .expect("a classifier has a head")
-        .inner()
-        .into_data_as::<f32>();
+/// Writes a classification head, `[labels, D]`, alone into the existing folder `path`.
+pub(crate) fn save_head(path: &Path, head: &Tensor<2>, origin: &Origin) -> Result<()> {
+    let head = head.clone().into_data_as::<f32>();
     let view =
         safetensors::tensor::TensorView::new(safetensors::Dtype::F32, head.shape().to_vec(), head.as_bytes())
             .expect("a tensor's bytes match its shape");

@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use burn::tensor::{DType, Device, TensorData};
 use clinlora_core::Error as CoreError;
 use clinlora_core::config::LlamaConfig;
+use clinlora_core::model::llama::Llama;
 use clinlora_core::params::{Owner, ParamMut, Walk, for_each_param};
 use clinlora_core::tokenizer::Tokenizer;
 use clinlora_core::weights::checkpoint::{CheckpointWeights, TensorSource};
@@ -64,6 +65,11 @@ impl BaseFolder {
             device,
             dtype,
         ))
+    }
+
+    /// The checkpoint's fingerprint alone: reads every weight of the decoder, and so checks the folder too.
+    pub(crate) fn fingerprint(&self, device: &Device) -> Result<String> {
+        Ok(self.load(device, DType::F32, Llama::build)?.1)
     }
 
     /// Builds a model from the weights, and returns it with the checkpoint's fingerprint.
