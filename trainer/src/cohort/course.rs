@@ -266,12 +266,15 @@ impl Admission {
         if routine {
             return chance.lognormal(8.0, 0.65) * (0.3 * self.severity).exp();
         }
-        let lungs = matches!(
-            self.problem.system,
-            System::Respiratory | System::Neurological | System::Trauma
-        );
-        let median = if lungs { 96.0 } else { 70.0 };
-        chance.lognormal(median, 1.1) * (0.3 * self.severity).exp()
+        // What keeps people on a ventilator: lungs and chests longest, sleep that wears off shortest.
+        let median = match self.problem.system {
+            System::Neurological => 105.0,
+            System::Respiratory | System::Trauma | System::Skin => 98.0,
+            System::Infectious | System::Gastrointestinal | System::Hepatobiliary => 84.0,
+            System::Toxicological | System::Endocrine | System::Obstetric => 38.0,
+            _ => 64.0,
+        };
+        chance.lognormal(median, 0.97) * (0.42 * self.severity).exp()
     }
 
     fn draw_events(&mut self, operated: bool, ventilated_hours: f64, chance: &mut Chance) {

@@ -149,16 +149,20 @@ fn opening(voice: &Voice<'_>, chance: &mut Chance) -> String {
     text
 }
 
-/// Tells what happened; no one is said to be intubated who is not.
+/// Tells what happened; no one is said to be intubated who is not, or to be in shock whose pressure is high.
 fn story(voice: &Voice<'_>, template: &str, chance: &mut Chance) -> String {
     let ventilated = voice
         .admission
         .ventilation
         .first()
         .is_some_and(|episode| episode.start < 12.0);
+    let pressure = voice.admission.vitals.systolic;
     let mut told = voice.say(template, chance);
     for _ in 0..20 {
-        if ventilated || !speaks_of_a_tube(&told) {
+        let low = ["hypotens", "shock", "pressor", "levophed"]
+            .iter()
+            .any(|word| told.contains(word));
+        if (ventilated || !speaks_of_a_tube(&told)) && (pressure < 112.0 || !low) {
             break;
         }
         told = voice.say(template, chance);
