@@ -226,7 +226,12 @@ impl Walkthrough<'_> {
     }
 
     /// The recipe, in the demo's folder, with paths of this demo.
-    fn recipe(&self, (name, text): Embedded, purpose: Purpose, overrides: &[(&str, PathBuf)]) -> Result<Recipe> {
+    fn recipe(
+        &self,
+        (name, text): Embedded,
+        purpose: Purpose,
+        overrides: &[(&str, PathBuf)],
+    ) -> Result<Recipe> {
         let folder = self.path("recipes");
         std::fs::create_dir_all(&folder).at(&folder)?;
         let path = folder.join(name);
