@@ -194,7 +194,7 @@ impl Walkthrough<'_> {
     }
 
     fn task_file(&self, task: &str, file: &str) -> PathBuf {
-        self.path("tasks").join(task).join(file)
+        self.path("tasks").join(task.to_lowercase()).join(file)
     }
 
     /// Makes the pretraining notes. Those of radiology alone are set apart for the base, which is to know clinical English
@@ -317,7 +317,11 @@ impl Walkthrough<'_> {
 
     /// Trains and tests one variant on one task.
     fn cell(&self, variant: &Variant, task: &str, base: &Path, clinical: &Path) -> Result<Cell> {
-        let name = format!("{task}-{}", variant.recipe.0.trim_end_matches(".toml"));
+        let name = format!(
+            "{}-{}",
+            task.to_lowercase(),
+            variant.recipe.0.trim_end_matches(".toml")
+        );
         let run = self.path("runs").join(&name);
         let mut overrides = vec![
             ("out", run.clone()),
