@@ -420,7 +420,7 @@ pub(crate) fn print(summary: &Summary) {
             "",
         ),
     ];
-    println!("{:34}{:>20}  {}", "", "here", "MIMIC-III");
+    println!("{:>54}  MIMIC-III", "here");
     for (name, here, there) in lines {
         println!("{name:34}{here:>20}  {there}");
     }
