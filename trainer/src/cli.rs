@@ -1,18 +1,20 @@
 //! The command line as typed.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use clap::{Args, Parser, Subcommand};
 
 use crate::cohort::MOST_PATIENTS;
 use crate::device::DeviceChoice;
+use crate::mimic::NoteSplit;
+use crate::recipe::{Adapter, AdapterMethod, Encoder};
 
 /// Adapts a LLaMA to clinical notes with stacked adapters, and predicts outcomes from admission notes.
 #[derive(Debug, Parser)]
 #[command(version, propagate_version = true, max_term_width = 110)]
 #[command(
     after_help = "Nothing is sent anywhere: the program opens no socket.\nExit status: 0 done, 2 bad usage or \
-                        input, 130 interrupted, 1 anything else."
+                        input, 130 interrupted (143 by SIGTERM), 1 anything else."
 )]
 pub struct Cli {
     /// What to do.
@@ -46,6 +48,8 @@ pub enum Command {
     /// A synthetic hospital with the tables of MIMIC-III v1.4 and MIMIC-IV-Note v2.2.
     #[command(after_help = "Example:\n  clinlora cohort --patients 20000 --seed 7 --out hospital")]
     Cohort(Cohort),
+    /// The paper's task sets and pretraining notes from raw tables.
+    Prepare(Prepare),
     /// Domain-adaptive pretraining on notes.
     #[command(
         after_help = "Example:\n  clinlora pretrain recipes/clinical.toml training.epochs=2 out=runs/clinical"
@@ -72,7 +76,10 @@ pub enum Command {
     )]
     Perplexity(Perplexity),
     /// Counts of trainable and all parameters, without allocating a weight.
-    #[command(after_help = "Example:\n  clinlora params --config llama-7b --method lora --r 16")]
+    #[command(
+        after_help = "Example:\n  clinlora params --config llama-7b --method lora --r 16\n  \
+                            clinlora params --config llama-7b --method prefix --virtual-tokens 20"
+    )]
     Params(Params),
     /// A merged Hugging Face checkpoint: base plus adapters.
     #[command(after_help = "Example:\n  clinlora merge --model base --adapter clinical --out merged")]
@@ -91,7 +98,7 @@ pub struct Demo {
     /// Synthetic patients.
     #[arg(long, default_value_t = 1200, value_parser = clap::value_parser!(u64).range(200..=100_000))]
     pub patients: u64,
-    /// Replace the folder if it exists.
+    /// Replace the folder if it exists and this program made it.
     #[arg(long)]
     pub overwrite: bool,
 }
@@ -110,6 +117,88 @@ pub struct Cohort {
     pub overwrite: bool,
 }
 
+/// Arguments of `prepare`.
+#[derive(Debug, Args)]
+pub struct Prepare {
+    /// What to prepare.
+    #[command(subcommand)]
+    pub what: PrepareWhat,
+}
+
+/// What `prepare` makes.
+#[derive(Debug, Subcommand)]
+pub enum PrepareWhat {
+    /// LOS, MOR, DIAG, PROC and PMV from the tables of MIMIC-III v1.4.
+    #[command(
+        after_help = "Example:\n  clinlora prepare tasks --mimic3 mimiciii/1.4 --splits core/tasks --out tasks\n\n\
+                      Makes tasks/<task>/{train,valid,test}.csv with id,text,label, the task files, and report.json.\n\
+                      Tables are NAME.csv or NAME.csv.gz. PMV needs PATIENTS, ICUSTAYS, CHARTEVENTS and\n\
+                      PROCEDUREEVENTS_MV, or --pmv-labels; without them the other four are made."
+    )]
+    Tasks(PrepareTasks),
+    /// Pretraining notes from MIMIC-IV-Note v2.2.
+    #[command(
+        after_help = "Examples:\n  clinlora prepare notes --mimic4-note note --tokenizer llama-7b --out notes\n  \
+                      clinlora prepare notes --mimic4-note note --out texts\n\n\
+                      With --tokenizer makes notes/train, notes/valid and notes/test, folders to give as data.train\n\
+                      and data.valid; without it train.jsonl, valid.jsonl and test.jsonl, for a base from scratch."
+    )]
+    Notes(PrepareNotes),
+}
+
+/// Arguments of `prepare tasks`.
+#[derive(Debug, Args)]
+pub struct PrepareTasks {
+    /// Folder of the MIMIC-III tables.
+    #[arg(long, value_name = "DIR")]
+    pub mimic3: PathBuf,
+    /// Folder to make.
+    #[arg(long, value_name = "DIR")]
+    pub out: PathBuf,
+    /// Folder of `mimic_train.csv`, `mimic_val.csv` and `mimic_test.csv`, lists of SUBJECT_ID; without it patients are
+    /// split 70/10/20 by hash.
+    #[arg(long, value_name = "DIR")]
+    pub splits: Option<PathBuf>,
+    /// Published labels of PMV: CSV with `hadm_id`, `label` and `split`.
+    #[arg(long, value_name = "FILE")]
+    pub pmv_labels: Option<PathBuf>,
+    /// Defects of the tables that are tolerated, all together; the rows are left out.
+    #[arg(long, value_name = "N", default_value_t = 0)]
+    pub skip_bad_rows: u64,
+    /// Replace the folder if it exists.
+    #[arg(long)]
+    pub overwrite: bool,
+}
+
+/// Arguments of `prepare notes`.
+#[derive(Debug, Args)]
+pub struct PrepareNotes {
+    /// Folder of `discharge.csv.gz` and `radiology.csv.gz`.
+    #[arg(long, value_name = "DIR")]
+    pub mimic4_note: PathBuf,
+    /// Folder to make.
+    #[arg(long, value_name = "DIR")]
+    pub out: PathBuf,
+    /// Base folder, `tokenizer.json` or `tokenizer.model`; without it the cleaned notes are written as JSON lines.
+    #[arg(long, value_name = "DIR|FILE")]
+    pub tokenizer: Option<PathBuf>,
+    /// Notes are cut at this many tokens.
+    #[arg(long, default_value_t = 128, value_parser = clap::value_parser!(u32).range(2..))]
+    pub max_tokens: u32,
+    /// What the splits keep apart: patients (80/10/10), or notes as the authors did (90/10, no validation).
+    #[arg(long, value_enum, default_value = "patient")]
+    pub split: NoteSplit,
+    /// Lay whole notes end to end and cut them into sequences of --max-tokens, rather than cut each note.
+    #[arg(long, requires = "tokenizer")]
+    pub packing: bool,
+    /// Defects of the tables that are tolerated, both together; the rows are left out.
+    #[arg(long, value_name = "N", default_value_t = 0)]
+    pub skip_bad_rows: u64,
+    /// Replace the folder if it exists.
+    #[arg(long)]
+    pub overwrite: bool,
+}
+
 /// Arguments of `pretrain` and `finetune`.
 #[derive(Debug, Args)]
 pub struct Train {
@@ -121,7 +210,7 @@ pub struct Train {
     /// Continue an interrupted run from its last checkpoint.
     #[arg(long, conflicts_with = "overwrite")]
     pub resume: bool,
-    /// Replace the run folder if it exists.
+    /// Replace the run folder if it exists and this program made it; the old one goes once the new run can begin.
     #[arg(long)]
     pub overwrite: bool,
 }
@@ -161,9 +250,20 @@ pub struct Evaluate {
     /// Leave notes without text out rather than refuse them.
     #[arg(long)]
     pub skip_empty: bool,
-    /// Replace the folder if it exists.
+    /// Replace the folder if it exists and this program made it.
     #[arg(long)]
     pub overwrite: bool,
+}
+
+impl Evaluate {
+    /// Everything it reads.
+    pub(crate) fn inputs(&self) -> impl Iterator<Item = &Path> {
+        let files = [&self.model.model, &self.task, &self.data];
+        files
+            .into_iter()
+            .chain(&self.model.adapters)
+            .map(PathBuf::as_path)
+    }
 }
 
 /// Arguments of `predict`.
@@ -207,14 +307,61 @@ pub struct Params {
     #[arg(long, value_name = "FILE|llama-7b")]
     pub config: PathBuf,
     /// Adapter method.
-    #[arg(long, value_parser = ["lora"])]
-    pub method: String,
-    /// Rank.
-    #[arg(long, default_value_t = 16)]
-    pub r: usize,
-    /// Layers that get a delta, separated by commas.
-    #[arg(long, value_delimiter = ',', default_value = "q_proj,v_proj")]
-    pub target_modules: Vec<String>,
+    #[arg(long, value_enum)]
+    pub method: AdapterMethod,
+    /// lora: rank [default: 16].
+    #[arg(long)]
+    pub r: Option<usize>,
+    /// lora: layers that get a delta, separated by commas [default: `q_proj,v_proj`].
+    #[arg(long, value_delimiter = ',')]
+    pub target_modules: Option<Vec<String>>,
+    /// adaption-prompt: tokens of the prompt on each layer [default: 10].
+    #[arg(long)]
+    pub adapter_len: Option<usize>,
+    /// adaption-prompt: layers that have one, from the top [default: 30].
+    #[arg(long)]
+    pub adapter_layers: Option<usize>,
+    /// prefix, prompt, p-tuning: virtual tokens [default: 20, prompt 15].
+    #[arg(long, alias = "num-virtual-tokens")]
+    pub virtual_tokens: Option<usize>,
+    /// prefix: two linear layers behind the table.
+    #[arg(long, alias = "prefix-projection")]
+    pub projection: bool,
+    /// p-tuning: network behind the table [default: lstm].
+    #[arg(
+        long,
+        value_enum,
+        alias = "encoder-reparameterization-type",
+        ignore_case = true
+    )]
+    pub encoder: Option<Encoder>,
+    /// prefix with projection, p-tuning: inner width [default: the model's; p-tuning 256].
+    #[arg(long)]
+    pub encoder_hidden_size: Option<usize>,
+    /// p-tuning: layers of its LSTM [default: 4].
+    #[arg(long, alias = "encoder-num-layers")]
+    pub encoder_layers: Option<usize>,
+}
+
+impl Params {
+    /// The adapter as a recipe would have it.
+    #[must_use]
+    pub fn adapter(&self) -> Adapter {
+        Adapter {
+            name: "params".to_owned(),
+            method: Some(self.method),
+            r: self.r,
+            target_modules: self.target_modules.clone(),
+            adapter_len: self.adapter_len,
+            adapter_layers: self.adapter_layers,
+            virtual_tokens: self.virtual_tokens,
+            projection: self.projection.then_some(true),
+            encoder: self.encoder,
+            encoder_hidden_size: self.encoder_hidden_size,
+            encoder_layers: self.encoder_layers,
+            ..Adapter::default()
+        }
+    }
 }
 
 /// Arguments of `merge`.
@@ -229,7 +376,7 @@ pub struct Merge {
     /// Folder for the merged model.
     #[arg(long, value_name = "DIR")]
     pub out: PathBuf,
-    /// Replace the folder if it exists.
+    /// Replace the folder if it exists and this program made it.
     #[arg(long)]
     pub overwrite: bool,
 }

@@ -31,29 +31,47 @@ impl CausalLm {
         Self { model, lm_head }
     }
 
-    /// Unnormalised log-probabilities of the next token, f32.
+    /// Unnormalised log-probabilities of the next token at each token of the notes, f32.
     ///
     /// # Shapes
     /// - result: `[B, T, V]`
     #[must_use]
     pub fn logits(&self, batch: &TokenBatch) -> Tensor<3> {
-        self.project(self.model.forward(batch.ids()))
+        let before = self.model.num_virtual_tokens();
+        let hidden = self.model.forward(batch.ids()); // [B, v + T, D]
+        self.project(hidden.narrow(1, before, batch.dims()[1]))
+    }
+
+    /// Number of tokens that have a predecessor: all of a note but its first, and the first too where virtual tokens
+    /// stand before it, as in PEFT.
+    #[must_use]
+    pub fn num_targets(&self, batch: &TokenBatch) -> usize {
+        batch.lengths().map(|tokens| self.num_targets_of(tokens)).sum()
+    }
+
+    /// [`num_targets`](Self::num_targets) of one note of this many tokens.
+    #[must_use]
+    pub fn num_targets_of(&self, tokens: usize) -> usize {
+        // The very first of all tokens, virtual ones included, has none before it.
+        (self.model.num_virtual_tokens() + tokens)
+            .saturating_sub(1)
+            .min(tokens)
     }
 
     /// Negative log-likelihood summed over every token that has a predecessor, f32. Padding is never projected.
     ///
-    /// Divide by [`TokenBatch::num_targets`], or by that of a whole update, for a mean.
+    /// Divide by [`num_targets`](Self::num_targets), or by that of a whole update, for a mean.
     ///
     /// # Shapes
     /// - result: `[1]`
     #[must_use]
     pub fn nll_sum(&self, batch: &TokenBatch) -> Tensor<1> {
-        let (rows, targets) = batch.next_token_rows();
+        let (rows, targets) = batch.next_token_rows(self.model.num_virtual_tokens());
         let device = batch.ids().device();
         if rows.is_empty() {
             return Tensor::zeros([1], (&device, DType::F32));
         }
-        let hidden = self.model.forward(batch.ids()).flatten::<2>(0, 1); // [B·T, D]
+        let hidden = self.model.forward(batch.ids()).flatten::<2>(0, 1); // [B·(v + T), D]
         let logits = self.project(hidden.select(0, batch.int_row(rows))); // [N, V]
         let targets = batch.int_row(targets).unsqueeze_dim(1); // [N, 1]
         log_softmax(logits, 1).gather(1, targets).sum().neg()
@@ -91,6 +109,16 @@ pub struct Classifier {
 /// Path of the classification head, as in `LlamaForSequenceClassification`.
 pub const SCORE: &str = "score";
 
+/// Paths of classification heads: LLaMA's and BERT's.
+pub const HEADS: [&str; 2] = [SCORE, "classifier"];
+
+/// Whether a tensor of this name is a classification head's.
+#[must_use]
+pub fn is_head(name: &str) -> bool {
+    name.split_once('.')
+        .is_some_and(|(path, _)| HEADS.contains(&path))
+}
+
 impl Classifier {
     /// Puts a head of `num_labels` outputs, without bias, on `model`; its weight comes from `weights`, trainable.
     pub fn build<W: Weights>(model: Llama, config: &LlamaConfig, num_labels: usize, weights: &mut W) -> Self {
@@ -107,8 +135,8 @@ impl Classifier {
     /// - result: `[B, labels]`
     #[must_use]
     pub fn logits(&self, batch: &TokenBatch) -> Tensor<2> {
-        let hidden = self.model.forward(batch.ids()).flatten::<2>(0, 1); // [B·T, D]
-        let pooled = hidden.select(0, batch.int_row(batch.last_rows())); // [B, D]
+        let hidden = self.model.forward(batch.ids()).flatten::<2>(0, 1); // [B·(v + T), D]
+        let pooled = hidden.select(0, batch.int_row(batch.last_rows(self.model.num_virtual_tokens()))); // [B, D]
         self.score.forward(pooled.cast(DType::F32))
     }
 }

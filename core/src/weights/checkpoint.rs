@@ -133,8 +133,8 @@ impl CheckpointWeights {
         self.index.len()
     }
 
-    /// A hash that tells checkpoints apart: names, shapes and the first values, rounded to bf16, of every tensor
-    /// read so far; so a bf16 copy of an f32 checkpoint has the same one.
+    /// A hash that tells decoders apart: names, shapes and the first values, rounded to bf16, of every tensor of the
+    /// decoder read so far; so a bf16 copy of an f32 checkpoint has the same one, with or without a head.
     #[must_use]
     pub fn fingerprint(&self) -> String {
         self.fingerprint
@@ -210,7 +210,10 @@ impl Weights for CheckpointWeights {
     fn tensor<const D: usize>(&mut self, name: &str, shape: [usize; D], _init: Init) -> Tensor<D> {
         match self.load(name, &shape) {
             Some(data) => {
-                self.extend_fingerprint(name, &shape, &data);
+                // A head is not the base: a language model and a classifier on one decoder have one fingerprint.
+                if name.starts_with("model.") {
+                    self.extend_fingerprint(name, &shape, &data);
+                }
                 Tensor::from_data(data, (&self.device, self.dtype))
             }
             // A placeholder without elements: the model is dropped once `finish` has told why.
@@ -265,9 +268,22 @@ pub(crate) fn decode(
     if !values.iter().all(|v| v.is_finite()) {
         return None;
     }
+    // Rounding to fewer bits may overflow: a value that f16 cannot hold must not become an infinity unnoticed.
     Some(match target {
-        DType::BF16 => TensorData::new(values.into_iter().map(bf16::from_f32).collect(), shape.to_vec()),
-        DType::F16 => TensorData::new(values.into_iter().map(f16::from_f32).collect(), shape.to_vec()),
+        DType::BF16 => {
+            let values: Vec<bf16> = values.into_iter().map(bf16::from_f32).collect();
+            values
+                .iter()
+                .all(|v| v.is_finite())
+                .then(|| TensorData::new(values, shape.to_vec()))?
+        }
+        DType::F16 => {
+            let values: Vec<f16> = values.into_iter().map(f16::from_f32).collect();
+            values
+                .iter()
+                .all(|v| v.is_finite())
+                .then(|| TensorData::new(values, shape.to_vec()))?
+        }
         _ => TensorData::new(values, shape.to_vec()),
     })
 }

@@ -33,3 +33,4 @@ mod voice;
 
 pub(crate) use hospital::{MOST_PATIENTS, write};
 pub(crate) use marginals::print;
+pub(crate) use tables::{MIMIC3, MIMIC4_NOTE};

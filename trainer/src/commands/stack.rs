@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use burn::tensor::{DType, Device};
+use burn::tensor::{DType, Device, Tensor};
 use clinlora_core::model::head::{CausalLm, Classifier};
 use clinlora_core::model::llama::Llama;
 use clinlora_core::task::Task;
@@ -19,12 +19,23 @@ pub(super) fn causal_lm(
     device: &Device,
     dtype: DType,
 ) -> Result<CausalLm> {
+    causal_lm_and_head(base, adapters, device, dtype).map(|(model, _)| model)
+}
+
+/// As [`causal_lm`], with the head of the last folder that carries one.
+pub(super) fn causal_lm_and_head(
+    base: &BaseFolder,
+    adapters: &[PathBuf],
+    device: &Device,
+    dtype: DType,
+) -> Result<(CausalLm, Option<Tensor<2>>)> {
     let folders = open(adapters, device)?;
+    let head = folders.iter().rev().find_map(AdapterFolder::head);
     let (mut model, fingerprint) = base.load(device, dtype, CausalLm::build)?;
     for folder in folders {
         folder.attach(&mut model, &fingerprint)?;
     }
-    Ok(model)
+    Ok((model, head))
 }
 
 /// Loads a classifier with `adapters` stacked in order, all active; the head is that of the last folder with one.

@@ -6,18 +6,21 @@
 use std::path::{Path, PathBuf};
 
 use burn::tensor::{DType, Device, Tensor};
-use clinlora_core::model::head::{head_weight, set_head_weight};
+use clinlora_core::model::head::set_head_weight;
 use clinlora_core::params::Walk;
-use clinlora_core::peft::lora::LoraConfig;
+use clinlora_core::peft::config::AdapterConfig;
 use clinlora_core::peft::store::{self, StoredAdapter, TaskType};
 use serde::{Deserialize, Serialize};
 
 use super::base::open_weights;
+use crate::console;
 use crate::error::{AtPath, Error, Result};
 use crate::files;
 
 /// Our file beside PEFT's: where the adapter came from.
 const ORIGIN: &str = "clinlora.json";
+/// The encoder behind a P-tuning or a projected prefix, of which PEFT's file holds the output alone.
+const ENCODER: &str = "encoder.safetensors";
 /// A head without an adapter.
 const HEAD: &str = "head.safetensors";
 
@@ -33,7 +36,7 @@ pub(crate) struct Origin {
 }
 
 /// An adapter folder that has been read.
-pub(crate) struct AdapterFolder {
+pub struct AdapterFolder {
     pub(crate) path: PathBuf,
     pub(crate) origin: Option<Origin>,
     content: Content,
@@ -41,13 +44,13 @@ pub(crate) struct AdapterFolder {
 
 enum Content {
     Adapter(Box<StoredAdapter>),
-    Head(Tensor<2>),
+    Head(Box<Tensor<2>>),
     Nothing,
 }
 
 impl AdapterFolder {
     /// Reads `path`; the adapter will be called `name` in the stack.
-    pub(crate) fn open(path: &Path, name: &str, device: &Device) -> Result<Self> {
+    pub fn open(path: &Path, name: &str, device: &Device) -> Result<Self> {
         if !path.is_dir() {
             let message = format!("{}: not a folder; give a PEFT adapter folder", path.display());
             return Err(Error::Input(message));
@@ -61,7 +64,7 @@ impl AdapterFolder {
             None
         };
         let content = if path.join(HEAD).exists() {
-            Content::Head(read_head(&path.join(HEAD), device)?)
+            Content::Head(Box::new(read_head(&path.join(HEAD), device)?))
         } else {
             let config = files::read(&path.join("adapter_config.json"))?;
             let weights = ["adapter_model.safetensors", "adapter_model.bin"]
@@ -75,9 +78,13 @@ impl AdapterFolder {
                     ))
                 })?;
             let weights = open_weights(&weights)?;
-            let stored = StoredAdapter::read(name, &config, weights.as_ref(), device).at(path)?;
+            let mut stored = StoredAdapter::read(name, &config, weights.as_ref(), device).at(path)?;
+            let encoder = path.join(ENCODER);
+            if encoder.exists() {
+                stored = stored.with_encoder(open_weights(&encoder)?.as_ref()).at(path)?;
+            }
             for warning in &stored.warnings {
-                eprintln!("warning: {warning}");
+                console::note(format_args!("warning: {warning}"));
             }
             Content::Adapter(Box::new(stored))
         };
@@ -105,24 +112,25 @@ impl AdapterFolder {
         }
     }
 
-    /// Hyper-parameters, unless the folder holds a head alone.
-    pub(crate) fn config(&self) -> Option<&LoraConfig> {
+    /// The head in the folder, if it holds one.
+    pub(crate) fn head(&self) -> Option<Tensor<2>> {
         match &self.content {
-            Content::Adapter(stored) => Some(&stored.config),
+            Content::Adapter(stored) => stored.head(),
+            Content::Head(head) => Some(Tensor::clone(head)),
+            Content::Nothing => None,
+        }
+    }
+
+    /// The adapter, unless the folder holds a head alone.
+    pub(crate) fn adapter(&self) -> Option<&StoredAdapter> {
+        match &self.content {
+            Content::Adapter(stored) => Some(stored),
             Content::Head(_) | Content::Nothing => None,
         }
     }
 
-    /// Values in the factors; 0 if the folder holds a head alone.
-    pub(crate) fn num_values(&self) -> usize {
-        match &self.content {
-            Content::Adapter(stored) => stored.num_values(),
-            Content::Head(_) | Content::Nothing => 0,
-        }
-    }
-
     /// Puts adapter and head on `model`, whose base has this fingerprint.
-    pub(crate) fn attach(self, model: &mut dyn Walk, base_fingerprint: &str) -> Result<()> {
+    pub fn attach(self, model: &mut dyn Walk, base_fingerprint: &str) -> Result<()> {
         if let Some(origin) = self.origin.filter(|o| o.base_fingerprint != base_fingerprint) {
             return Err(Error::Input(format!(
                 "{}: this adapter was trained on another base (its fingerprint begins {}, this one's {}); give the \
@@ -173,11 +181,12 @@ fn read_head(path: &Path, device: &Device) -> Result<Tensor<2>> {
 }
 
 /// Writes adapter `name` of `model` into the existing folder `path`, reads it back and compares: only then is it saved.
+#[expect(clippy::too_many_arguments, reason = "each is something a PEFT folder states")]
 pub(crate) fn save(
     path: &Path,
     model: &mut dyn Walk,
     name: &str,
-    config: &LoraConfig,
+    config: &AdapterConfig,
     task_type: TaskType,
     base: &Path,
     origin: &Origin,
@@ -186,6 +195,9 @@ pub(crate) fn save(
     let written = store::write(model, name, config, task_type, &base.display().to_string()).at(path)?;
     files::write_atomic(&path.join("adapter_config.json"), written.config_json.as_bytes())?;
     files::write_atomic(&path.join("adapter_model.safetensors"), &written.weights)?;
+    if let Some(encoder) = &written.encoder {
+        files::write_atomic(&path.join(ENCODER), encoder)?;
+    }
     save_origin(path, origin)?;
     let weights = files::read(&path.join("adapter_model.safetensors"))?;
     if weights != written.weights {
@@ -199,12 +211,9 @@ pub(crate) fn save(
     Ok(())
 }
 
-/// Writes the head of `model` alone into the existing folder `path`.
-pub(crate) fn save_head(path: &Path, model: &mut dyn Walk, origin: &Origin) -> Result<()> {
-    let head = head_weight(model)
-        .expect("a classifier has a head")
-        .inner()
-        .into_data_as::<f32>();
+/// Writes a classification head, `[labels, D]`, alone into the existing folder `path`.
+pub(crate) fn save_head(path: &Path, head: &Tensor<2>, origin: &Origin) -> Result<()> {
+    let head = head.clone().into_data_as::<f32>();
     let view =
         safetensors::tensor::TensorView::new(safetensors::Dtype::F32, head.shape().to_vec(), head.as_bytes())
             .expect("a tensor's bytes match its shape");

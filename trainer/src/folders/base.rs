@@ -7,6 +7,8 @@ use std::path::{Path, PathBuf};
 use burn::tensor::{DType, Device, TensorData};
 use clinlora_core::Error as CoreError;
 use clinlora_core::config::LlamaConfig;
+use clinlora_core::model::head::is_head;
+use clinlora_core::model::llama::Llama;
 use clinlora_core::params::{Owner, ParamMut, Walk, for_each_param};
 use clinlora_core::tokenizer::Tokenizer;
 use clinlora_core::weights::checkpoint::{CheckpointWeights, TensorSource};
@@ -38,7 +40,7 @@ impl BaseFolder {
         }
         let config_path = path.join("config.json");
         let config = LlamaConfig::from_json(&files::read(&config_path)?).at(&config_path)?;
-        let tokenizer = read_tokenizer(path)?;
+        let (tokenizer, _) = read_tokenizer(&tokenizer_file(path)?)?;
         let ids = tokenizer.vocab_size();
         if ids > config.vocab_size {
             return Err(Error::Input(format!(
@@ -66,6 +68,11 @@ impl BaseFolder {
         ))
     }
 
+    /// The checkpoint's fingerprint alone: reads every weight of the decoder, and so checks the folder too.
+    pub(crate) fn fingerprint(&self, device: &Device) -> Result<String> {
+        Ok(self.load(device, DType::F32, Llama::build)?.1)
+    }
+
     /// Builds a model from the weights, and returns it with the checkpoint's fingerprint.
     pub(crate) fn load<M>(
         &self,
@@ -81,23 +88,40 @@ impl BaseFolder {
     }
 }
 
-fn read_tokenizer(folder: &Path) -> Result<Tokenizer> {
-    let json = folder.join("tokenizer.json");
-    if json.exists() {
-        return Tokenizer::from_json(&files::read(&json)?).at(&json);
+/// The tokenizer's file in a base folder: `tokenizer.json`, or else `tokenizer.model`; a file stands for itself.
+///
+/// # Errors
+/// [`Error::Input`] for a folder with neither.
+pub(crate) fn tokenizer_file(path: &Path) -> Result<PathBuf> {
+    if path.is_file() {
+        return Ok(path.to_owned());
     }
-    let model = folder.join("tokenizer.model");
-    if model.exists() {
-        return Tokenizer::from_sentencepiece(&files::read(&model)?).at(&model);
-    }
-    Err(Error::Input(format!(
-        "{}: neither tokenizer.json nor tokenizer.model",
-        folder.display()
-    )))
+    let files = ["tokenizer.json", "tokenizer.model"].map(|name| path.join(name));
+    files.into_iter().find(|file| file.exists()).ok_or_else(|| {
+        Error::Input(format!(
+            "{}: neither tokenizer.json nor tokenizer.model",
+            path.display()
+        ))
+    })
+}
+
+/// Reads a tokenizer's file; returns the file's SHA-256 beside it.
+///
+/// # Errors
+/// A file that cannot be read, or is no tokenizer.
+pub(crate) fn read_tokenizer(file: &Path) -> Result<(Tokenizer, String)> {
+    let bytes = files::read(file)?;
+    let is_json = file.extension().is_some_and(|ending| ending == "json");
+    let read = if is_json {
+        Tokenizer::from_json
+    } else {
+        Tokenizer::from_sentencepiece
+    };
+    Ok((read(&bytes).at(file)?, files::sha256(&bytes)))
 }
 
 /// The weight files of a folder, in the order Hugging Face looks for them.
-fn sources(folder: &Path) -> Result<Vec<Box<dyn TensorSource>>> {
+pub fn sources(folder: &Path) -> Result<Vec<Box<dyn TensorSource>>> {
     for (index, single) in [
         ("model.safetensors.index.json", "model.safetensors"),
         ("pytorch_model.bin.index.json", "pytorch_model.bin"),
@@ -177,7 +201,7 @@ pub(crate) fn save(
 ) -> Result<()> {
     let mut tensors: Vec<(String, TensorData)> = Vec::new();
     for_each_param(model, |owner, name, param| {
-        if *owner == Owner::Base && !name.starts_with(clinlora_core::model::head::SCORE) {
+        if *owner == Owner::Base && !is_head(name) {
             let shape = param.shape();
             let values = data(&param).into_data_as::<f32>();
             let (bytes, _, dtype) = values.into_parts();
@@ -195,7 +219,7 @@ pub(crate) fn save(
             };
             return Err(Error::Model {
                 path: folder.to_owned(),
-                source,
+                source: Box::new(source),
             });
         }
     }
