@@ -37,7 +37,7 @@ const NOTES_SHARE: f64 = 0.5;
 const NOTES: f64 = 2_083_180.0;
 const CHARTED: f64 = 330_712_483.0;
 
-/// A generator of numbers (SplitMix64).
+/// A generator of numbers (splitmix64).
 struct Random(u64);
 
 impl Random {
@@ -129,7 +129,7 @@ fn generate(folder: &Path, gigabytes: f64) -> Outcome {
         writeln!(
             table,
             "{i},{i},{i},{year}-01-01 10:00:00,{year}-01-09 10:00:00,\"EMERGENCY\",{}",
-            u8::from(i % 10 == 0)
+            u8::from(i.is_multiple_of(10))
         )?;
         writeln!(patients, "{i},{i},{}-01-01 00:00:00", year - 60)?;
         writeln!(stays, "{i},{i},{i},{i},{year}-01-01 11:00:00")?;
@@ -157,7 +157,7 @@ fn generate(folder: &Path, gigabytes: f64) -> Outcome {
     let (mut written, mut row) = (0, 0);
     while written < note_bytes {
         let admission = row % admissions;
-        let is_summary = row % 35 == 0;
+        let is_summary = row.is_multiple_of(35);
         let (category, bytes) = if is_summary {
             ("Discharge summary", 10_000)
         } else {

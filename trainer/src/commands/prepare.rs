@@ -83,7 +83,7 @@ mod tests {
         let words = (0..5 + note % 13).map(|i| WORDS[(note * 7 + i * i) % WORDS.len()]);
         words
             .collect::<Vec<_>>()
-            .join(if note % 3 == 0 { "\n" } else { "  " })
+            .join(if note.is_multiple_of(3) { "\n" } else { "  " })
     }
 
     /// Tables of MIMIC-IV-Note: 90 notes of 30 patients, one of them without a text.

@@ -56,7 +56,7 @@ struct Span {
     bytes: usize,
 }
 
-/// The summaries, by HADM_ID in ascending order, and the file their texts are in.
+/// The summaries, by `HADM_ID` in ascending order, and the file their texts are in.
 pub(super) struct Summaries {
     pub(super) all: Vec<Summary>,
     texts: File,

@@ -209,7 +209,7 @@ pub(super) fn read(
             Err(Problem::Defect(defect)) => ledger.add(path, line, defect)?,
             Err(Problem::Fatal(error)) => return Err(error),
         }
-        if counts.rows % ROWS_A_LOOK == 0 {
+        if counts.rows.is_multiple_of(ROWS_A_LOOK) {
             if interrupt::requested() {
                 return Err(Error::Stopped);
             }
@@ -261,10 +261,7 @@ fn read_header(
             missing.join(", ")
         )));
     }
-    Ok(Some((
-        names.len(),
-        columns.iter().filter_map(|column| place(&column)).collect(),
-    )))
+    Ok(Some((names.len(), columns.iter().filter_map(place).collect())))
 }
 
 /// Line and kind of what ended a stream early; an error if it was the system.

@@ -1,7 +1,7 @@
 //! When patients were on a ventilator: `ventdurations` of the MIMIC Code Repository.
 //!
 //! A row of CHARTEVENTS is a sign of ventilation, of oxygen therapy or of extubation by its item and value; a row of
-//! PROCEDUREEVENTS_MV can be an extubation. The signs of one stay and moment are taken together, and from their order in time
+//! `PROCEDUREEVENTS_MV` can be an extubation. The signs of one stay and moment are taken together, and from their order in time
 //! come the events (`mimic-iii/concepts/durations/ventilation_{classification,durations}.sql`).
 //!
 //! One item differs: 459 is on the list of airway pressures there, but a filter before it leaves it out. It counts here, as

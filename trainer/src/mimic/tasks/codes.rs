@@ -67,7 +67,7 @@ impl CodeLabels {
     }
 }
 
-/// Reads the codes of all admissions. `see` gets HADM_ID and full code of every row.
+/// Reads the codes of all admissions. `see` gets `HADM_ID` and full code of every row.
 ///
 /// A label whose category `code_table` lacks altogether is a defect of the row that brings it; the label is kept, without a
 /// description, as the set of labels must be that of the table.
