@@ -122,7 +122,18 @@ impl Golden {
 #[must_use]
 pub fn weights(folder: &std::path::Path, device: &Device) -> CheckpointWeights {
     let path = folder.join("model.safetensors");
-    let bytes = std::fs::read(&path).unwrap_or_else(|e| panic!("{}: {e}", path.display()));
+    weights_from(
+        std::fs::read(&path).unwrap_or_else(|e| panic!("{}: {e}", path.display())),
+        device,
+    )
+}
+
+/// Weights out of the bytes of a safetensors file.
+///
+/// # Panics
+/// If they are not one.
+#[must_use]
+pub fn weights_from(bytes: Vec<u8>, device: &Device) -> CheckpointWeights {
     let source: Box<dyn TensorSource> =
         Box::new(SafetensorsFile::open("model.safetensors", bytes).expect("a golden model is whole"));
     CheckpointWeights::new("golden", vec![source], device, DType::F32)

@@ -1,9 +1,10 @@
 //! The command line as typed.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use clap::{Args, Parser, Subcommand};
 
+use crate::cohort::MOST_PATIENTS;
 use crate::device::DeviceChoice;
 use crate::recipe::{Adapter, AdapterMethod, Encoder};
 
@@ -43,6 +44,9 @@ pub enum Command {
     /// The main job end to end on synthetic patients.
     #[command(after_help = "Example:\n  clinlora demo --out demo --patients 800")]
     Demo(Demo),
+    /// A synthetic hospital with the tables of MIMIC-III v1.4 and MIMIC-IV-Note v2.2.
+    #[command(after_help = "Example:\n  clinlora cohort --patients 20000 --seed 7 --out hospital")]
+    Cohort(Cohort),
     /// Domain-adaptive pretraining on notes.
     #[command(
         after_help = "Example:\n  clinlora pretrain recipes/clinical.toml training.epochs=2 out=runs/clinical"
@@ -91,6 +95,20 @@ pub struct Demo {
     /// Synthetic patients.
     #[arg(long, default_value_t = 1200, value_parser = clap::value_parser!(u64).range(200..=100_000))]
     pub patients: u64,
+    /// Replace the folder if it exists.
+    #[arg(long)]
+    pub overwrite: bool,
+}
+
+/// Arguments of `cohort`.
+#[derive(Debug, Args)]
+pub struct Cohort {
+    /// Patients of MIMIC-III's tables, and as many others of MIMIC-IV-Note's.
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..=MOST_PATIENTS))]
+    pub patients: u64,
+    /// Folder for the tables.
+    #[arg(long, value_name = "DIR")]
+    pub out: PathBuf,
     /// Replace the folder if it exists.
     #[arg(long)]
     pub overwrite: bool,
@@ -150,6 +168,17 @@ pub struct Evaluate {
     /// Replace the folder if it exists.
     #[arg(long)]
     pub overwrite: bool,
+}
+
+impl Evaluate {
+    /// Everything it reads.
+    pub(crate) fn inputs(&self) -> impl Iterator<Item = &Path> {
+        let files = [&self.model.model, &self.task, &self.data];
+        files
+            .into_iter()
+            .chain(&self.model.adapters)
+            .map(PathBuf::as_path)
+    }
 }
 
 /// Arguments of `predict`.

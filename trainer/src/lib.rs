@@ -4,7 +4,9 @@
 //! on data sets, on training and on evaluation.
 
 pub mod cli;
+mod cohort;
 pub mod commands;
+pub mod console;
 mod dataset;
 mod device;
 pub mod error;

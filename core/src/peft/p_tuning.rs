@@ -20,13 +20,13 @@ use rand::RngExt;
 use rand::rngs::ChaCha8Rng;
 
 use super::config::refuse;
-use super::lora::dropped;
 use super::part::Membership;
 use super::preamble::DecoderShape;
 use super::prompt::standard_normal;
 use super::virtual_tokens::VirtualTokens;
 use crate::error::Error;
 use crate::linear::Linear;
+use crate::model::dropout::dropped;
 use crate::params::ParamMut;
 
 /// Hyper-parameters of P-tuning.

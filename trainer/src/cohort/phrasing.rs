@@ -16,16 +16,6 @@ pub(super) trait Slots {
     fn fill(&self, name: &str, chance: &mut Chance, out: &mut String);
 }
 
-/// A speaker with nothing to fill in: for templates without slots.
-#[derive(Debug)]
-pub(super) struct NoSlots;
-
-impl Slots for NoSlots {
-    fn fill(&self, name: &str, _: &mut Chance, _: &mut String) {
-        panic!("template slot <{name}> where none is allowed");
-    }
-}
-
 /// Speaks a template once.
 pub(super) fn speak(template: &str, slots: &impl Slots, chance: &mut Chance) -> String {
     let mut out = String::with_capacity(template.len());
@@ -45,7 +35,9 @@ fn speak_into(template: &str, slots: &impl Slots, chance: &mut Chance, out: &mut
             speak_into(choice, slots, chance, out);
             rest = &opened[close + 1..];
         } else {
-            let close = opened.find('>').unwrap_or_else(|| panic!("template: '<' is never closed: {template}"));
+            let close = opened
+                .find('>')
+                .unwrap_or_else(|| panic!("template: '<' is never closed: {template}"));
             let name = &opened[1..close];
             match range(name) {
                 Some((low, high)) => out.push_str(&chance.whole(low, high).to_string()),
@@ -166,7 +158,34 @@ pub(super) fn check(template: &str, known: &[&str]) -> Result<(), String> {
             return Err(format!("'}}' without '{{' in: {template}"));
         }
     }
-    if depth != 0 || slot.is_some() { Err(format!("unclosed: {template}")) } else { Ok(()) }
+    if depth != 0 || slot.is_some() {
+        Err(format!("unclosed: {template}"))
+    } else {
+        Ok(())
+    }
+}
+
+/// Breaks lines before the eightieth column, as transcription does.
+pub(super) fn wrap(text: &str) -> String {
+    let mut out = String::with_capacity(text.len() + 8);
+    for (at, line) in text.split('\n').enumerate() {
+        if at > 0 {
+            out.push('\n');
+        }
+        let mut column = 0;
+        for word in line.split(' ') {
+            if column > 0 && column + 1 + word.len() > 78 {
+                out.push('\n');
+                column = 0;
+            } else if column > 0 {
+                out.push(' ');
+                column += 1;
+            }
+            out.push_str(word);
+            column += word.len().max(1);
+        }
+    }
+    out
 }
 
 #[cfg(test)]
@@ -186,9 +205,12 @@ mod tests {
     #[test]
     fn every_combination_is_spoken_and_no_other() {
         let mut chance = Chance::new(5, 0, Purpose::Life);
-        let said: BTreeSet<String> =
-            (0..400).map(|_| speak("{a {b|c}|<he>}{|!} <4-5>", &Sex, &mut chance)).collect();
-        let expected = ["a b 4", "a b 5", "a b! 4", "a b! 5", "a c 4", "a c 5", "a c! 4", "a c! 5", "she 4", "she 5"];
+        let said: BTreeSet<String> = (0..400)
+            .map(|_| speak("{a {b|c}|<he>}{|!} <4-5>", &Sex, &mut chance))
+            .collect();
+        let expected = [
+            "a b 4", "a b 5", "a b! 4", "a b! 5", "a c 4", "a c 5", "a c! 4", "a c! 5", "she 4", "she 5",
+        ];
         let mut expected: BTreeSet<String> = expected.into_iter().map(String::from).collect();
         expected.extend(["she! 4".to_owned(), "she! 5".to_owned()]);
         assert_eq!(said, expected);

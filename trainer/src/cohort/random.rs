@@ -18,6 +18,8 @@ pub(super) enum Purpose {
     OtherNotes(u8),
     /// Charted values of the admission of this number.
     Chart(u8),
+    /// What the registration desk adds to the admission of this number.
+    Register(u8),
 }
 
 impl Purpose {
@@ -27,6 +29,7 @@ impl Purpose {
             Self::Summary(admission) => 0x100 + u64::from(admission),
             Self::OtherNotes(admission) => 0x200 + u64::from(admission),
             Self::Chart(admission) => 0x300 + u64::from(admission),
+            Self::Register(admission) => 0x400 + u64::from(admission),
         }
     }
 }
@@ -40,7 +43,8 @@ pub(super) struct Chance {
 impl Chance {
     /// The stream of `patient` for `purpose`.
     pub(super) fn new(seed: u64, patient: u64, purpose: Purpose) -> Self {
-        let mixed = seed.wrapping_mul(0x9E37_79B9_7F4A_7C15) ^ purpose.number().wrapping_mul(0xD1B5_4A32_D192_ED03);
+        let mixed =
+            seed.wrapping_mul(0x9E37_79B9_7F4A_7C15) ^ purpose.number().wrapping_mul(0xD1B5_4A32_D192_ED03);
         let mut generator = ChaCha8Rng::seed_from_u64(mixed);
         generator.set_stream(patient);
         Self { generator }

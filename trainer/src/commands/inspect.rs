@@ -3,12 +3,14 @@
 use std::path::Path;
 
 use burn::tensor::Device;
+use clinlora_core::config::ModelConfig;
 use clinlora_core::peft::config::AdapterConfig;
 use clinlora_core::peft::p_tuning::EncoderKind;
 use clinlora_core::peft::prompt::PromptInit;
 use serde_json::{Value, json};
 
 use crate::cli::{Common, Inspect};
+use crate::console;
 use crate::dataset::table;
 use crate::error::{AtPath, Error, Result};
 use crate::files;
@@ -46,11 +48,11 @@ pub fn run(args: &Inspect, common: &Common) -> Result<()> {
         return super::print_json(&found);
     }
     for (what, facts) in found {
-        println!("{what}");
+        console::result(what)?;
         for (key, value) in facts.as_object().into_iter().flatten() {
             match value {
-                Value::String(text) => println!("  {key}: {text}"),
-                other => println!("  {key}: {other}"),
+                Value::String(text) => console::result(format_args!("  {key}: {text}"))?,
+                other => console::result(format_args!("  {key}: {other}"))?,
             }
         }
     }
@@ -59,21 +61,34 @@ pub fn run(args: &Inspect, common: &Common) -> Result<()> {
 
 fn base(path: &Path, device: &Device) -> Result<Value> {
     let base = BaseFolder::open(path)?;
-    let config = &base.config;
     let weights = base.weights(device, burn::tensor::DType::F32)?;
-    Ok(json!({
-        "architecture": "llama",
-        "parameters": config.num_params(),
-        "layers": config.num_hidden_layers,
-        "hidden_size": config.hidden_size,
-        "heads": config.num_attention_heads,
-        "key_value_heads": config.num_key_value_heads,
-        "head_dim": config.head_dim,
-        "vocabulary": config.vocab_size,
+    let mut facts = json!({
+        "architecture": base.config.architecture(),
+        "parameters": base.config.num_params(),
         "tokenizer_tokens": base.tokenizer.vocab_size(),
-        "max_position_embeddings": config.max_position_embeddings,
+        "vocabulary": base.config.vocab_size(),
         "tensors": weights.num_tensors(),
-    }))
+    });
+    let shape = match &base.config {
+        ModelConfig::Llama(config) => json!({
+            "layers": config.num_hidden_layers,
+            "hidden_size": config.hidden_size,
+            "heads": config.num_attention_heads,
+            "key_value_heads": config.num_key_value_heads,
+            "head_dim": config.head_dim,
+            "max_position_embeddings": config.max_position_embeddings,
+        }),
+        ModelConfig::Bert(config) => json!({
+            "layers": config.num_hidden_layers,
+            "hidden_size": config.hidden_size,
+            "heads": config.num_attention_heads,
+            "max_position_embeddings": config.max_position_embeddings,
+        }),
+    };
+    if let (Value::Object(facts), Value::Object(shape)) = (&mut facts, shape) {
+        facts.extend(shape);
+    }
+    Ok(facts)
 }
 
 fn adapter(path: &Path, device: &Device) -> Result<Value> {

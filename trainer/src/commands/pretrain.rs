@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use burn::tensor::{DType, Device};
-use clinlora_core::config::LlamaConfig;
+use clinlora_core::config::ModelConfig;
 use clinlora_core::model::head::CausalLm;
 use clinlora_core::params::{Owner, set_trainable};
 use clinlora_core::peft::store::TaskType;
@@ -11,9 +11,10 @@ use clinlora_core::tokenizer::Tokenizer;
 use clinlora_core::weights::RandomWeights;
 use serde::Serialize;
 
-use super::finetune::attach_stack;
+use super::finetune::{Foundation, attach_stack};
 use super::{print_json, print_report};
 use crate::cli::{Common, Train};
+use crate::console;
 use crate::dataset::order::split;
 use crate::dataset::{Note, notes, tokenise};
 use crate::error::{Error, Result};
@@ -36,13 +37,12 @@ pub fn run(args: &Train, common: &Common) -> Result<()> {
     if common.json {
         return print_json(&outcome);
     }
-    println!(
+    console::result(format_args!(
         "{} updates; kept update {}; {}",
         outcome.summary.updates,
         outcome.summary.kept_update,
         outcome.run.display()
-    );
-    Ok(())
+    ))
 }
 
 /// What a finished run came to.
@@ -63,6 +63,7 @@ pub(crate) fn pretrain(
     title: &str,
 ) -> Result<Outcome> {
     let opened = common.device.open()?;
+    RunFolder::check(recipe, resume, overwrite)?;
     let dtype = recipe.dtype.unwrap_or(opened.dtype).burn();
     let device = opened.device.autodiff();
     let (train_notes, valid_notes) = read_notes(recipe)?;
@@ -76,7 +77,13 @@ pub(crate) fn pretrain(
     let train_samples = tokenise(&train_notes, &tokenizer, recipe.max_tokens, &recipe.data.train)?;
     let valid_samples = tokenise(&valid_notes, &tokenizer, recipe.max_tokens, &recipe.data.train)?;
 
-    let stack = attach_stack(&mut model, recipe, &base_path, &tokenizer, &fingerprint, &device)?;
+    let foundation = Foundation {
+        path: &base_path,
+        config: &config,
+        tokenizer: &tokenizer,
+        fingerprint: &fingerprint,
+    };
+    let stack = attach_stack(&mut model, recipe, &foundation, &device)?;
     set_trainable(&mut model, &Owner::Base, recipe.method == Method::Full);
     let folder = RunFolder::open(recipe, resume, overwrite)?;
     let trainable = print_report(&mut model);
@@ -139,7 +146,7 @@ fn read_notes(recipe: &Recipe) -> Result<(Vec<Note>, Vec<Note>)> {
 /// What a run starts from.
 struct Start {
     model: CausalLm,
-    config: LlamaConfig,
+    config: ModelConfig,
     tokenizer: Tokenizer,
     base_path: PathBuf,
     fingerprint: String,
@@ -148,7 +155,7 @@ struct Start {
 fn start(recipe: &Recipe, train: &[Note], device: &Device, dtype: DType) -> Result<Start> {
     if let Some(path) = &recipe.base.path {
         let base = BaseFolder::open(path)?;
-        let (model, fingerprint) = base.load(device, dtype, CausalLm::build)?;
+        let (model, fingerprint) = base.causal_lm(device, dtype)?;
         let BaseFolder {
             path,
             config,
@@ -173,7 +180,7 @@ fn start(recipe: &Recipe, train: &[Note], device: &Device, dtype: DType) -> Resu
     let base_path = Path::new("").to_owned();
     Ok(Start {
         model,
-        config,
+        config: ModelConfig::Llama(config),
         tokenizer,
         base_path,
         fingerprint: String::new(),

@@ -136,7 +136,7 @@ impl Objective for Classification {
         let logits = predict(model, samples, device, |_| {})?;
         let labels = eval::Labels::of(self.kind, samples.iter().map(|s| s.target.as_slice()));
         let metrics = eval::evaluate(self.kind, &labels, &logits, &EvalOptions::without_intervals())
-            .map_err(|e| Error::Input(e.to_string()))?;
+            .map_err(eval::refused)?;
         Ok(Validation {
             loss: metrics.loss,
             auroc: metrics.auroc,

@@ -5,6 +5,8 @@ use std::time::{Duration, Instant};
 
 use indicatif::{ProgressBar, ProgressStyle};
 
+use crate::console;
+
 /// Progress of something with a known number of steps.
 pub(crate) struct Progress {
     bar: Option<ProgressBar>,
@@ -51,7 +53,12 @@ impl Progress {
         } else if self.last_line.elapsed() >= LINE_EVERY {
             self.last_line = Instant::now();
             let seconds = self.started.elapsed().as_secs();
-            eprintln!("{} {done}/{} {} ({seconds} s)", self.title, self.total, message());
+            console::note(format_args!(
+                "{} {done}/{} {} ({seconds} s)",
+                self.title,
+                self.total,
+                message()
+            ));
         }
     }
 
@@ -59,7 +66,7 @@ impl Progress {
     pub(crate) fn say(&self, line: &str) {
         match &self.bar {
             Some(bar) => bar.println(line),
-            None => eprintln!("{line}"),
+            None => console::note(line),
         }
     }
 }

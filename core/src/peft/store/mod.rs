@@ -24,7 +24,7 @@ use super::prefix::Prefix;
 use super::stack::{self, decoder_shape, in_preamble};
 use super::virtual_tokens::VirtualTokens;
 use crate::error::{Error, Misshapen};
-use crate::model::head::{HEADS, is_head};
+use crate::model::head::{HEADS, HeadValues, SCORE, is_head, set_head_values};
 use crate::params::{Owner, Walk, for_each_param};
 use crate::weights::checkpoint::{TensorSource, decode};
 
@@ -63,7 +63,7 @@ pub struct StoredAdapter {
     stated_shape: Option<StatedShape>,
     tensors: Tensors,
     encoder: Option<Tensors>,
-    head: Tensors,
+    head: Option<HeadValues>,
     device: Device,
 }
 
@@ -96,22 +96,23 @@ impl StoredAdapter {
             stated_shape,
             tensors: Tensors::new(),
             encoder: None,
-            head: Tensors::new(),
+            head: None,
             device: device.clone(),
         };
-        let mut unexpected = Vec::new();
+        let (mut unexpected, mut head) = (Vec::new(), Tensors::new());
         for (stored_name, tensor) in read_tensors(name, weights, device)? {
             let Some(path) = model_path(&stored_name) else {
                 unexpected.push(stored_name);
                 continue;
             };
             if is_head(&path) {
-                stored.head.insert(path, tensor);
+                head.insert(path, tensor);
             } else {
                 stored.tensors.insert(path, tensor);
             }
         }
         if unexpected.is_empty() {
+            stored.head = head_values(name, head)?;
             return Ok(stored);
         }
         Err(Error::Tensors {
@@ -141,9 +142,13 @@ impl StoredAdapter {
     /// Number of labels of the head in the folder, if there is one.
     #[must_use]
     pub fn num_labels(&self) -> Option<usize> {
-        let weights = HEADS.map(|head| format!("{head}.weight"));
-        let (shape, _) = weights.iter().find_map(|name| self.head.get(name))?;
-        shape.first().copied()
+        self.head.as_ref().map(HeadValues::num_labels)
+    }
+
+    /// The head in the folder, if there is one.
+    #[must_use]
+    pub fn head(&self) -> Option<&HeadValues> {
+        self.head.as_ref()
     }
 
     /// Values the method trained, as far as the folder holds them; the head not counted.
@@ -165,7 +170,7 @@ impl StoredAdapter {
 
     /// Forgets the head in the folder.
     pub fn drop_head(&mut self) {
-        self.head.clear();
+        self.head = None;
     }
 
     /// Puts the adapter on `model`, active and trainable, and its head, if both have one, in the model's place for it.
@@ -188,8 +193,8 @@ impl StoredAdapter {
         if let (Some(stated), Some(shape)) = (stated_shape, decoder_shape(model)) {
             stated.check(&name, &shape, matches!(config, AdapterConfig::Prefix(_)))?;
         }
-        if has_head(model) {
-            fill(model, &Owner::Base, "the classification head", head, is_head)?;
+        if let Some(head) = &head {
+            set_head_values(model, head)?;
         }
         let output = encoder
             .as_ref()
@@ -204,7 +209,7 @@ impl StoredAdapter {
         }
         let what = format!("adapter {name}");
         let owner = Owner::Adapter(name.clone());
-        let filled = fill(model, &owner, &what, tensors, |_| true)
+        let filled = fill(model, &owner, &what, tensors)
             .and_then(|()| output.map_or(Ok(()), |output| check_encoder(model, &name, &output)));
         if filled.is_err() {
             stack::detach(model, &name)?;
@@ -221,12 +226,40 @@ fn has_encoder(config: &AdapterConfig) -> bool {
     }
 }
 
-fn has_head(model: &mut dyn Walk) -> bool {
-    let mut found = false;
-    for_each_param(model, |owner, name, _| {
-        found |= *owner == Owner::Base && is_head(name)
-    });
-    found
+/// The head among the tensors of a file, if it holds one.
+fn head_values(adapter: &str, mut tensors: Tensors) -> Result<Option<HeadValues>, Error> {
+    let Some((path, weight)) = HEADS
+        .into_iter()
+        .find_map(|path| Some((path, tensors.remove(&format!("{path}.weight"))?)))
+    else {
+        return match tensors.into_keys().next() {
+            None => Ok(None),
+            Some(name) => refuse(adapter, format!("{name} stands without the weight of its head")),
+        };
+    };
+    let (shape, weight) = weight;
+    let Ok(shape) = <[usize; 2]>::try_from(shape) else {
+        return refuse(adapter, format!("{path}.weight is no matrix"));
+    };
+    let bias = tensors.remove(&format!("{path}.bias"));
+    if (path == SCORE) == bias.is_some() || !tensors.is_empty() {
+        let reason =
+            "its head is neither LLaMA's (score.weight) nor BERT's (classifier.weight and classifier.bias)";
+        return refuse(adapter, reason);
+    }
+    if bias
+        .as_ref()
+        .is_some_and(|(bias, _)| bias.as_slice() != &shape[..1])
+    {
+        return refuse(
+            adapter,
+            format!("{path}.bias does not have one value for each label"),
+        );
+    }
+    Ok(Some(HeadValues {
+        weight: weight.reshape(shape),
+        bias: bias.map(|(_, values)| values),
+    }))
 }
 
 /// Name in the model of a tensor in PEFT's file, or `None` if it is no adapter's.
@@ -295,20 +328,11 @@ fn attach_empty(
     Ok(())
 }
 
-/// Sets every tensor of `owner` that `wanted` names from `tensors`, or, if they do not fit one another, none of them.
-fn fill(
-    model: &mut dyn Walk,
-    owner: &Owner,
-    what: &str,
-    mut tensors: Tensors,
-    wanted: impl Fn(&str) -> bool,
-) -> Result<(), Error> {
-    if tensors.is_empty() && *owner == Owner::Base {
-        return Ok(());
-    }
+/// Sets every tensor of `owner` from `tensors`, or, if they do not fit one another, none of them.
+fn fill(model: &mut dyn Walk, owner: &Owner, what: &str, mut tensors: Tensors) -> Result<(), Error> {
     let (mut missing, mut misshapen, mut fitting) = (Vec::new(), Vec::new(), Vec::new());
     for_each_param(model, |whose, name, param| {
-        if whose != owner || !wanted(name) {
+        if whose != owner {
             return;
         }
         match tensors.get(name) {
@@ -333,7 +357,6 @@ fn fill(
     }
     for_each_param(model, |whose, name, mut param| {
         if whose == owner
-            && wanted(name)
             && let Some((_, values)) = tensors.remove(name)
         {
             param.set_flat(values);
