@@ -19,6 +19,15 @@ pub fn golden(case: &str) -> PathBuf {
         .join(case)
 }
 
+/// A file or folder of real data, where the checkout has them: below `CLINLORA_SHARED`, or below `shared` beside the
+/// workspace. A test that gets `None` prints that it is skipped.
+#[must_use]
+pub fn shared(path: &str) -> Option<PathBuf> {
+    let beside = || PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../../shared");
+    let folder = std::env::var_os("CLINLORA_SHARED").map_or_else(beside, PathBuf::from);
+    Some(folder.join(path)).filter(|path| path.exists())
+}
+
 /// One tensor of a golden file.
 #[derive(Debug, Clone)]
 pub struct Golden {

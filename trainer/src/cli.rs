@@ -6,6 +6,7 @@ use clap::{Args, Parser, Subcommand};
 
 use crate::cohort::MOST_PATIENTS;
 use crate::device::DeviceChoice;
+use crate::mimic::NoteSplit;
 use crate::recipe::{Adapter, AdapterMethod, Encoder};
 
 /// Adapts a LLaMA to clinical notes with stacked adapters, and predicts outcomes from admission notes.
@@ -13,7 +14,7 @@ use crate::recipe::{Adapter, AdapterMethod, Encoder};
 #[command(version, propagate_version = true, max_term_width = 110)]
 #[command(
     after_help = "Nothing is sent anywhere: the program opens no socket.\nExit status: 0 done, 2 bad usage or \
-                        input, 130 interrupted, 1 anything else."
+                        input, 130 interrupted (143 by SIGTERM), 1 anything else."
 )]
 pub struct Cli {
     /// What to do.
@@ -47,6 +48,8 @@ pub enum Command {
     /// A synthetic hospital with the tables of MIMIC-III v1.4 and MIMIC-IV-Note v2.2.
     #[command(after_help = "Example:\n  clinlora cohort --patients 20000 --seed 7 --out hospital")]
     Cohort(Cohort),
+    /// The paper's task sets and pretraining notes from raw tables.
+    Prepare(Prepare),
     /// Domain-adaptive pretraining on notes.
     #[command(
         after_help = "Example:\n  clinlora pretrain recipes/clinical.toml training.epochs=2 out=runs/clinical"
@@ -95,7 +98,7 @@ pub struct Demo {
     /// Synthetic patients.
     #[arg(long, default_value_t = 1200, value_parser = clap::value_parser!(u64).range(200..=100_000))]
     pub patients: u64,
-    /// Replace the folder if it exists.
+    /// Replace the folder if it exists and this program made it.
     #[arg(long)]
     pub overwrite: bool,
 }
@@ -114,6 +117,88 @@ pub struct Cohort {
     pub overwrite: bool,
 }
 
+/// Arguments of `prepare`.
+#[derive(Debug, Args)]
+pub struct Prepare {
+    /// What to prepare.
+    #[command(subcommand)]
+    pub what: PrepareWhat,
+}
+
+/// What `prepare` makes.
+#[derive(Debug, Subcommand)]
+pub enum PrepareWhat {
+    /// LOS, MOR, DIAG, PROC and PMV from the tables of MIMIC-III v1.4.
+    #[command(
+        after_help = "Example:\n  clinlora prepare tasks --mimic3 mimiciii/1.4 --splits core/tasks --out tasks\n\n\
+                      Makes tasks/<task>/{train,valid,test}.csv with id,text,label, the task files, and report.json.\n\
+                      Tables are NAME.csv or NAME.csv.gz. PMV needs PATIENTS, ICUSTAYS, CHARTEVENTS and\n\
+                      PROCEDUREEVENTS_MV, or --pmv-labels; without them the other four are made."
+    )]
+    Tasks(PrepareTasks),
+    /// Pretraining notes from MIMIC-IV-Note v2.2.
+    #[command(
+        after_help = "Examples:\n  clinlora prepare notes --mimic4-note note --tokenizer llama-7b --out notes\n  \
+                      clinlora prepare notes --mimic4-note note --out texts\n\n\
+                      With --tokenizer makes notes/train, notes/valid and notes/test, folders to give as data.train\n\
+                      and data.valid; without it train.jsonl, valid.jsonl and test.jsonl, for a base from scratch."
+    )]
+    Notes(PrepareNotes),
+}
+
+/// Arguments of `prepare tasks`.
+#[derive(Debug, Args)]
+pub struct PrepareTasks {
+    /// Folder of the MIMIC-III tables.
+    #[arg(long, value_name = "DIR")]
+    pub mimic3: PathBuf,
+    /// Folder to make.
+    #[arg(long, value_name = "DIR")]
+    pub out: PathBuf,
+    /// Folder of `mimic_train.csv`, `mimic_val.csv` and `mimic_test.csv`, lists of SUBJECT_ID; without it patients are
+    /// split 70/10/20 by hash.
+    #[arg(long, value_name = "DIR")]
+    pub splits: Option<PathBuf>,
+    /// Published labels of PMV: CSV with `hadm_id`, `label` and `split`.
+    #[arg(long, value_name = "FILE")]
+    pub pmv_labels: Option<PathBuf>,
+    /// Defects of the tables that are tolerated, all together; the rows are left out.
+    #[arg(long, value_name = "N", default_value_t = 0)]
+    pub skip_bad_rows: u64,
+    /// Replace the folder if it exists.
+    #[arg(long)]
+    pub overwrite: bool,
+}
+
+/// Arguments of `prepare notes`.
+#[derive(Debug, Args)]
+pub struct PrepareNotes {
+    /// Folder of `discharge.csv.gz` and `radiology.csv.gz`.
+    #[arg(long, value_name = "DIR")]
+    pub mimic4_note: PathBuf,
+    /// Folder to make.
+    #[arg(long, value_name = "DIR")]
+    pub out: PathBuf,
+    /// Base folder, `tokenizer.json` or `tokenizer.model`; without it the cleaned notes are written as JSON lines.
+    #[arg(long, value_name = "DIR|FILE")]
+    pub tokenizer: Option<PathBuf>,
+    /// Notes are cut at this many tokens.
+    #[arg(long, default_value_t = 128, value_parser = clap::value_parser!(u32).range(2..))]
+    pub max_tokens: u32,
+    /// What the splits keep apart: patients (80/10/10), or notes as the authors did (90/10, no validation).
+    #[arg(long, value_enum, default_value = "patient")]
+    pub split: NoteSplit,
+    /// Lay whole notes end to end and cut them into sequences of --max-tokens, rather than cut each note.
+    #[arg(long, requires = "tokenizer")]
+    pub packing: bool,
+    /// Defects of the tables that are tolerated, both together; the rows are left out.
+    #[arg(long, value_name = "N", default_value_t = 0)]
+    pub skip_bad_rows: u64,
+    /// Replace the folder if it exists.
+    #[arg(long)]
+    pub overwrite: bool,
+}
+
 /// Arguments of `pretrain` and `finetune`.
 #[derive(Debug, Args)]
 pub struct Train {
@@ -125,7 +210,7 @@ pub struct Train {
     /// Continue an interrupted run from its last checkpoint.
     #[arg(long, conflicts_with = "overwrite")]
     pub resume: bool,
-    /// Replace the run folder if it exists.
+    /// Replace the run folder if it exists and this program made it; the old one goes once the new run can begin.
     #[arg(long)]
     pub overwrite: bool,
 }
@@ -165,7 +250,7 @@ pub struct Evaluate {
     /// Leave notes without text out rather than refuse them.
     #[arg(long)]
     pub skip_empty: bool,
-    /// Replace the folder if it exists.
+    /// Replace the folder if it exists and this program made it.
     #[arg(long)]
     pub overwrite: bool,
 }
@@ -291,7 +376,7 @@ pub struct Merge {
     /// Folder for the merged model.
     #[arg(long, value_name = "DIR")]
     pub out: PathBuf,
-    /// Replace the folder if it exists.
+    /// Replace the folder if it exists and this program made it.
     #[arg(long)]
     pub overwrite: bool,
 }

@@ -25,7 +25,7 @@ pub enum Error {
         /// The file or folder.
         path: PathBuf,
         /// What is wrong with it.
-        source: clinlora_core::Error,
+        source: Box<clinlora_core::Error>,
     },
     /// A model's numbers are not finite; what and where.
     #[error("{0}")]
@@ -39,6 +39,12 @@ pub enum Error {
         update: u64,
         /// The run folder.
         run: PathBuf,
+    },
+    /// Ctrl+C or SIGTERM while there was nothing to save.
+    #[error("interrupted; nothing was written")]
+    Stopped {
+        /// The signal's number.
+        signal: i32,
     },
     /// Training whose numbers left the range of floats.
     #[error("update {update}: {what}; {advice}")]
@@ -60,7 +66,9 @@ impl Error {
         use std::io::ErrorKind;
         match self {
             Self::Input(_) | Self::Model { .. } | Self::NotFinite(_) => 2,
-            Self::Interrupted { signal, .. } => u8::try_from(128 + signal).unwrap_or(1),
+            Self::Interrupted { signal, .. } | Self::Stopped { signal } => {
+                u8::try_from(128 + signal).unwrap_or(1)
+            }
             Self::Diverged { .. } => 1,
             Self::Io { source, .. } => match source.kind() {
                 ErrorKind::NotFound
@@ -120,7 +128,7 @@ impl<T> AtPath<T> for std::result::Result<T, clinlora_core::Error> {
     fn at(self, path: impl AsRef<Path>) -> Result<T> {
         self.map_err(|source| Error::Model {
             path: path.as_ref().to_owned(),
-            source,
+            source: Box::new(source),
         })
     }
 }

@@ -29,7 +29,10 @@ pub(crate) fn link_atomic(from: &Path, to: &Path) -> Result<()> {
     let linked = temporary(0o666).make_in(folder, |path| fs::hard_link(from, path));
     match linked {
         Ok(link) => {
-            link.into_temp_path().persist(to).map_err(|e| e.error).at(to)?;
+            // Renaming a file onto another link of itself does nothing: dropping the path then removes it.
+            let link = link.into_temp_path();
+            fs::rename(&link, to).at(to)?;
+            drop(link);
             sync_folder(folder)
         }
         Err(_) => write_atomic(to, &read(from)?),
@@ -229,8 +232,10 @@ pub(crate) fn read_text(path: &Path) -> Result<String> {
 /// Lower-case hexadecimal SHA-256.
 pub(crate) fn sha256(bytes: &[u8]) -> String {
     use sha2::{Digest, Sha256};
-    Sha256::digest(bytes)
-        .iter()
-        .map(|byte| format!("{byte:02x}"))
-        .collect()
+    hex(&Sha256::digest(bytes))
+}
+
+/// Lower-case hexadecimal.
+pub(crate) fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }

@@ -25,6 +25,7 @@ fn main() -> ExitCode {
 fn run(command: Command, common: &Common) -> Result<()> {
     match command {
         Command::Demo(args) => commands::demo::run(&args, common),
+        Command::Prepare(args) => commands::prepare::run(&args, common),
         Command::Cohort(args) => commands::cohort::run(&args, common),
         Command::Pretrain(args) => commands::pretrain::run(&args, common),
         Command::Finetune(args) => commands::finetune::run(&args, common),

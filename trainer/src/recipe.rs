@@ -131,7 +131,7 @@ impl Scratch {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Data {
-    /// Training notes: JSON lines for pretraining, the task's CSV or JSON lines for a downstream run.
+    /// Training notes: JSON lines or a corpus of `clinlora prepare notes` for pretraining, the task's CSV or JSON lines for a downstream run.
     pub train: PathBuf,
     /// Validation notes.
     #[serde(default, skip_serializing_if = "Option::is_none")]

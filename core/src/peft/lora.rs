@@ -92,6 +92,9 @@ impl LoraConfig {
         if self.r == 0 {
             return refuse(adapter, "r = 0; a LoRA needs a rank of at least 1");
         }
+        if self.r > 1 << 16 {
+            return refuse(adapter, format!("r = {}; above every layer there is", self.r));
+        }
         if !self.alpha.is_finite() {
             let reason = format!("lora_alpha = {}; must be a finite number", self.alpha);
             return refuse(adapter, reason);

@@ -288,9 +288,22 @@ pub(crate) fn decode(
     if !values.iter().all(|v| v.is_finite()) {
         return None;
     }
+    // Rounding to fewer bits may overflow: a value that f16 cannot hold must not become an infinity unnoticed.
     Some(match target {
-        DType::BF16 => TensorData::new(values.into_iter().map(bf16::from_f32).collect(), shape.to_vec()),
-        DType::F16 => TensorData::new(values.into_iter().map(f16::from_f32).collect(), shape.to_vec()),
+        DType::BF16 => {
+            let values: Vec<bf16> = values.into_iter().map(bf16::from_f32).collect();
+            values
+                .iter()
+                .all(|v| v.is_finite())
+                .then(|| TensorData::new(values, shape.to_vec()))?
+        }
+        DType::F16 => {
+            let values: Vec<f16> = values.into_iter().map(f16::from_f32).collect();
+            values
+                .iter()
+                .all(|v| v.is_finite())
+                .then(|| TensorData::new(values, shape.to_vec()))?
+        }
         _ => TensorData::new(values, shape.to_vec()),
     })
 }

@@ -117,15 +117,16 @@ fn list(items: &[String], chance: &mut Chance) -> String {
 }
 
 fn medications(voice: &Voice<'_>, chance: &mut Chance) -> String {
-    let drugs = &voice.patient.drugs;
+    let (drugs, admission) = (&voice.patient.drugs, voice.admission);
     if drugs.is_empty() {
         return voice.say("{None|none|No medications|Denies}", chance);
     }
     if chance.happens(0.04) {
-        return voice.say(
-            "{Unable to obtain|unknown, patient intubated|See OMR list|per family unsure of meds}",
-            chance,
-        );
+        let unknown = match admission.oxygen {
+            Oxygen::Ventilator => "{Unable to obtain|unknown, patient intubated}",
+            _ => "{Unknown|See OMR list|per family unsure of meds|unable to recall, pharmacy closed}",
+        };
+        return voice.say(unknown, chance);
     }
     let style = chance.index(4);
     let items: Vec<String> = drugs
@@ -173,7 +174,7 @@ fn physical_exam(voice: &Voice<'_>, chance: &mut Chance) -> String {
         chance,
     );
     let vitals = voice.say("{VS|Vitals|Vital signs|VITALS}{: |- }{T <temp> |T: <temp> |<temp> }{HR <hr> BP <bp> RR <rr>|BP: <bp> P: <hr> R: <rr>|BP <bp>, HR <hr>, R <rr>}", chance);
-    let oxygen = oxygen_words(voice, chance);
+    let oxygen = oxygen_words(voice, admission.oxygen, chance);
     let general = match (admission.oxygen, admission.grade) {
         (Oxygen::Ventilator, _) => {
             "{intubated, sedated|sedated on vent, not following commands|intubated, opens eyes to voice}"
@@ -256,10 +257,11 @@ fn capitalised(mut text: String) -> String {
 
 fn family_history(voice: &Voice<'_>, chance: &mut Chance) -> String {
     let count = if chance.happens(0.6) { 1 } else { 2 };
-    let mut lines: Vec<String> = Vec::new();
-    for _ in 0..count {
-        lines.push(voice.say(chance.pick(FAMILY), chance));
-    }
+    let first = chance.index(FAMILY.len());
+    // Whatever comes second is another line of the list, and nobody adds to "unknown".
+    let lines: Vec<String> = (0..count)
+        .map(|number| voice.say(FAMILY[(first + 5 * number) % FAMILY.len()], chance))
+        .collect();
     lines.join(". ")
 }
 

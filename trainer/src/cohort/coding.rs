@@ -38,7 +38,7 @@ pub(super) fn diagnoses(patient: &Patient, admission: &Admission, chance: &mut C
     let principal = one_of(problem.codes, chance);
     let infectious = is_infectious(admission);
     if principal.starts_with("038") {
-        codes.add(if chance.happens(0.55) {
+        codes.add(if chance.happens(0.4) {
             admission.organism.septicaemia
         } else {
             principal
@@ -196,7 +196,7 @@ pub(super) fn procedures(admission: &Admission, chance: &mut Chance) -> Vec<&'st
             }
         }
     }
-    if chance.happens((0.22 + 0.12 * admission.severity).clamp(0.04, 0.6)) {
+    if chance.happens((0.34 + 0.14 * admission.severity).clamp(0.06, 0.75)) {
         codes.add_one_of(&["3893", "3897", "3895"], chance);
     }
     if chance.happens((0.14 + 0.08 * admission.severity).clamp(0.02, 0.4)) {
@@ -219,7 +219,7 @@ pub(super) fn procedures(admission: &Admission, chance: &mut Chance) -> Vec<&'st
 fn add_minor_procedures(admission: &Admission, codes: &mut Codes, chance: &mut Chance) {
     for (system, choices) in MINOR_PROCEDURES {
         let p = if system.is_none() {
-            0.1
+            0.25
         } else if *system == Some(admission.problem.system) {
             0.17
         } else {

@@ -106,7 +106,7 @@ pub(crate) struct Admission {
 const FIRST_ADMISSION: u64 = 30_000_000;
 
 /// Makes in-hospital mortality what MIMIC-III's is.
-const DEATH_LOGIT: f64 = -4.15;
+const DEATH_LOGIT: f64 = -3.78;
 
 impl Admission {
     /// Simulates the admission of this number at this time.
@@ -266,12 +266,15 @@ impl Admission {
         if routine {
             return chance.lognormal(8.0, 0.65) * (0.3 * self.severity).exp();
         }
-        let lungs = matches!(
-            self.problem.system,
-            System::Respiratory | System::Neurological | System::Trauma
-        );
-        let median = if lungs { 96.0 } else { 70.0 };
-        chance.lognormal(median, 1.1) * (0.3 * self.severity).exp()
+        // What keeps people on a ventilator: lungs and chests longest, sleep that wears off shortest.
+        let median = match self.problem.system {
+            System::Neurological => 105.0,
+            System::Respiratory | System::Trauma | System::Skin => 98.0,
+            System::Infectious | System::Gastrointestinal | System::Hepatobiliary => 84.0,
+            System::Toxicological | System::Endocrine | System::Obstetric => 38.0,
+            _ => 64.0,
+        };
+        chance.lognormal(median, 0.97) * (0.42 * self.severity).exp()
     }
 
     fn draw_events(&mut self, operated: bool, ventilated_hours: f64, chance: &mut Chance) {
@@ -317,7 +320,7 @@ impl Admission {
 
         let longer: f64 = self.events.iter().map(|event| event.what.stay_factor).product();
         let median = self.problem.stay_days * 24.0 * (0.13 * self.severity).exp() * longer.min(4.0);
-        let mut stay = chance.lognormal(median, 0.47).max(14.0);
+        let mut stay = chance.lognormal(median, 0.58).max(14.0);
         if ventilated_hours > 24.0 {
             stay = stay.max(ventilated_hours * chance.uniform(1.05, 1.5) + chance.lognormal(70.0, 0.6));
         }
@@ -392,7 +395,7 @@ impl Admission {
             self.ventilation = Episode::course(first_episode, end, room, until_death, chance);
         }
         let last_ventilated = self.ventilation.last().map_or(start, |episode| episode.end);
-        let after = chance.lognormal(34.0, 0.75) * (0.25 * self.severity).exp();
+        let after = chance.lognormal(42.0, 0.8) * (0.25 * self.severity).exp();
         let mut end = (last_ventilated + after).min(stay);
         if self.died && chance.happens(0.8) {
             end = stay;
@@ -430,13 +433,18 @@ fn choose_problem(patient: &Patient, age_years: f64, chance: &mut Chance) -> &'s
             return 0.0;
         }
         let distance = (age_years - problem.age.0) / (1.25 * problem.age.1);
-        let known = problem
+        let known: Vec<f64> = problem
             .after
             .iter()
             .filter(|(key, _)| patient.has(key))
-            .map(|(_, factor)| factor)
-            .product::<f64>();
-        problem.frequency * (-0.5 * distance * distance).exp() * known.min(8.0)
+            .map(|(_, factor)| *factor)
+            .collect();
+        // A factor of ten or more stands for what nobody else has: dialysis that was missed, a graft that fails.
+        if known.is_empty() && problem.after.iter().any(|(_, factor)| *factor >= 10.0) {
+            return 0.0;
+        }
+        let known: f64 = known.iter().product();
+        problem.frequency * (-0.5 * distance * distance).exp() * known.min(14.0)
     });
     let index = chance.weighted(weights);
     problems()

@@ -1,7 +1,7 @@
 //! What a discharge summary says after the admission note: results, course, outcome, plans.
 
 use super::knowledge::{DRUGS, icd9};
-use super::phrasing::{capitalise, wrap};
+use super::phrasing::{capitalise, uncapitalised, wrap};
 use super::random::Chance;
 use super::voice::{Voice, whole};
 
@@ -55,10 +55,10 @@ pub(super) fn results(voice: &Voice<'_>, studies: &str, chance: &mut Chance) -> 
 /// "Brief Hospital Course".
 pub(super) fn course(voice: &Voice<'_>, chance: &mut Chance) -> String {
     let admission = voice.admission;
-    let title = voice.say(admission.problem.title, chance);
+    let title = voice.title();
     let mut paragraphs = vec![
         voice.say("<age> {yo|y/o|year old} <man> {admitted with|with} ", chance)
-            + &title.to_lowercase()
+            + &uncapitalised(&title)
             + ".",
     ];
     let bullet = chance.pick(&["# ", "# ", "", "* ", "- "]);
@@ -116,7 +116,7 @@ fn ending(voice: &Voice<'_>, chance: &mut Chance) -> String {
         return how + &voice.say("{Patient expired|Pt expired|<He> passed away|The patient died|Pronounced dead} {peacefully |with family at bedside |}on ", chance) + &when + ".";
     }
     match admission.destination {
-        "HOME" | "HOME HEALTH CARE" => voice.say("{Discharged home {in stable condition|with follow-up}|At discharge ambulating{, tolerating PO|}|<He> was discharged to home {with VNA|}}.", chance),
+        "HOME" | "HOME HEALTH CARE" => voice.say("{Discharged home {in stable condition|with follow-up}|At discharge ambulating{, tolerating PO|}|<He> was discharged to home{ with VNA|}}.", chance),
         "HOSPICE-HOME" => voice.say("Discharged {to|with} {home hospice|hospice care}.", chance),
         "LEFT AGAINST MEDICAL ADVI" => voice.say("{Left AMA|Patient left against medical advice despite discussion of risks}.", chance),
         _ => voice.say("{Seen by PT who recommended rehab|Discharged to {rehab|extended care facility|SNF}|Screened and accepted at <hospital>}.", chance),
@@ -153,8 +153,6 @@ pub(super) fn discharge_medications(voice: &Voice<'_>, chance: &mut Chance) -> S
                 | "hydromorphone"
                 | "furosemide"
                 | "ranitidine"
-                | "prednisone"
-                | "levetiracetam"
         );
         if usual && !lines.iter().any(|(known, _)| known.name == drug.name) {
             lines.push((drug, chance.pick(drug.strengths)));
@@ -190,7 +188,7 @@ pub(super) fn disposition(voice: &Voice<'_>) -> &'static str {
 
 /// "Discharge Diagnosis".
 pub(super) fn diagnosis(voice: &Voice<'_>, chance: &mut Chance) -> String {
-    let mut lines = vec![voice.say(voice.admission.problem.title, chance)];
+    let mut lines = vec![voice.title()];
     for event in &voice.admission.events {
         lines.push(voice.say(event.what.title, chance));
     }
@@ -233,6 +231,6 @@ pub(super) fn instructions(voice: &Voice<'_>, chance: &mut Chance) -> (String, S
         return ("N/A".to_owned(), voice.say("{N/A|n/a|None}", chance));
     }
     let told = "{You were admitted with {a serious illness|symptoms that needed treatment in the hospital}. |}{Please take all medications as prescribed.|Take your medicines as listed.} {Call your doctor or return to the ED for {fever, chest pain or shortness of breath|any concerning symptoms|bleeding, worsening pain or confusion}.|}{\nNo driving while on narcotics. No lifting more than 10 lbs.|}{\nWeigh yourself every morning, call MD if weight up more than 3 lbs.|}";
-    let follow = "{Please follow up with your PCP <doctor> in <1-3> weeks|PCP within <7-14> days|Dr. <doctor> in <2-6> weeks, call <phone>|Provider: <doctor>, MD Phone: <phone>\nDate/Time: <date> <1-11>:30}{\nFollow up in clinic as scheduled|}.";
+    let follow = "{Please follow up with your PCP <doctor> in <2-3> weeks|PCP within <7-14> days|Dr. <doctor> in <2-6> weeks, call <phone>|Provider: <doctor>, MD Phone: <phone>\nDate/Time: <date> <1-11>:30}{\nFollow up in clinic as scheduled|}.";
     (wrap(&voice.say(told, chance)), voice.say(follow, chance))
 }

@@ -26,8 +26,11 @@ mod present_illness;
 mod radiology_report;
 mod random;
 mod tables;
+#[cfg(test)]
+mod tests;
 mod ventilation;
 mod voice;
 
 pub(crate) use hospital::{MOST_PATIENTS, write};
 pub(crate) use marginals::print;
+pub(crate) use tables::{MIMIC3, MIMIC4_NOTE};

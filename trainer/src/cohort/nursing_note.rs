@@ -74,7 +74,7 @@ pub(super) fn nursing(patient: &Patient, admission: &Admission, hours: f64, chan
     let head = if first {
         "{NPN admit note|MICU NPN Admission|Admission note|Nursing admission note}: <age>{ yo| y/o} <man> {admitted with|adm from {ED|floor|OSH} with|transferred for} "
     } else {
-        "{NPN {7a-7p|7p-7a|0700-1900|1900-0700}|Nursing progress note|CCU NPN|Focus note|Shift note}{: events|: |}"
+        "{NPN {7a-7p|7p-7a|0700-1900|1900-0700}|Nursing progress note|CCU NPN|Focus note|Shift note}{: events|:|}"
     };
     let mut text = voice.say(head, chance);
     if first {
@@ -85,8 +85,8 @@ pub(super) fn nursing(patient: &Patient, admission: &Admission, hours: f64, chan
         ("{NEURO|Neuro|N}", neuro(&shift, chance)),
         ("{CV|Cardiac|CARDIAC}", cardiac(&shift, chance)),
         ("{RESP|Resp|Pulm}", breath(&shift, chance)),
-        ("{GI|GI/Endo|GI/FEN}", "{Abd soft, {+ BS|hypoactive BS}|abd {soft, NT|softly distended}}, {NPO|TF at <10-60>cc/hr, minimal residuals|tolerating sips|taking PO's well|{no BM this shift|small BM, guaiac neg}}. {FS <92-210>, covered per SS|}".to_owned()),
-        ("{GU|Renal}", "{Foley draining {clear yellow|amber|dark} urine|UOP}, {<20-140> cc/hr|adequate amts|{marginal|good} u/o}. {Cr <cr>.|lytes repleted.|}".to_owned()),
+        ("{GI|GI/Endo|GI/FEN}", "{Abd soft, {+ BS|hypoactive BS}|abd {soft, NT|softly distended}}, {NPO|TF at <10-60>cc/hr, minimal residuals|tolerating sips|taking PO's well|{no BM this shift|small BM, guaiac neg}}.{ FS <92-210>, covered per SS|}".to_owned()),
+        ("{GU|Renal}", "{Foley draining {clear yellow|amber|dark} urine|UOP}, {<20-140> cc/hr|adequate amts|{marginal|good} u/o}.{ Cr <cr>.| lytes repleted.|}".to_owned()),
         ("{SKIN|Skin/access|ID}", "{intact|{coccyx|heels} reddened, turned q2h|{PIV x2|R IJ TLC|L radial a-line} {intact|site WNL}|<temp>, on {vanco|zosyn|levoflox}, cx pending|afebrile}.".to_owned()),
         ("{SOCIAL|Social|Family}", social(&shift)),
         ("{A/P|PLAN|Plan|P}", plan(&shift)),

@@ -134,7 +134,7 @@ impl Patient {
         loop {
             let admission = Admission::simulate(self, self.admissions.len(), next, chance);
             let (died, left) = (admission.died, admission.discharged);
-            let returns = 0.12 + 0.035 * self.frailty().min(3.0);
+            let returns = 0.2 + 0.07 * self.frailty().min(3.0);
             self.admissions.push(admission);
             if died {
                 return;

@@ -40,13 +40,46 @@ fn speak_into(template: &str, slots: &impl Slots, chance: &mut Chance, out: &mut
                 .unwrap_or_else(|| panic!("template: '<' is never closed: {template}"));
             let name = &opened[1..close];
             match range(name) {
-                Some((low, high)) => out.push_str(&chance.whole(low, high).to_string()),
-                None => slots.fill(name, chance, out),
+                Some((low, high)) => {
+                    let number = chance.whole(low, high);
+                    out.push_str(&number.to_string());
+                    rest = &opened[close + 1..];
+                    if number == 1 {
+                        rest = singular(rest, out);
+                    }
+                }
+                None => {
+                    slots.fill(name, chance, out);
+                    rest = &opened[close + 1..];
+                }
             }
-            rest = &opened[close + 1..];
         }
     }
     out.push_str(rest);
+}
+
+/// Drops the plural of the unit that follows a one; returns what is left of the template.
+fn singular<'a>(rest: &'a str, out: &mut String) -> &'a str {
+    const UNITS: [&str; 11] = [
+        " days",
+        " weeks",
+        " months",
+        " years",
+        " hours",
+        " units",
+        " episodes",
+        " rounds",
+        " doses",
+        " shocks",
+        " beers",
+    ];
+    match UNITS.iter().find(|unit| rest.starts_with(**unit)) {
+        Some(unit) => {
+            out.push_str(&unit[..unit.len() - 1]);
+            &rest[unit.len()..]
+        }
+        None => rest,
+    }
 }
 
 /// Where the brace that opens `text` closes.
@@ -95,6 +128,17 @@ fn range(name: &str) -> Option<(i64, i64)> {
 pub(super) fn capitalise(text: &mut String) {
     if let Some(first) = text.chars().next().filter(|c| c.is_ascii_lowercase()) {
         text.replace_range(..1, first.to_ascii_uppercase().encode_utf8(&mut [0; 4]));
+    }
+}
+
+/// The text with a small first letter, unless it begins with an abbreviation.
+pub(super) fn uncapitalised(text: &str) -> String {
+    let mut letters = text.chars();
+    match (letters.next(), letters.next()) {
+        (Some(first), Some(second)) if first.is_ascii_uppercase() && second.is_ascii_lowercase() => {
+            format!("{}{}", first.to_ascii_lowercase(), &text[1..])
+        }
+        _ => text.to_owned(),
     }
 }
 
@@ -168,7 +212,7 @@ pub(super) fn check(template: &str, known: &[&str]) -> Result<(), String> {
 /// Breaks lines before the eightieth column, as transcription does.
 pub(super) fn wrap(text: &str) -> String {
     let mut out = String::with_capacity(text.len() + 8);
-    for (at, line) in text.split('\n').enumerate() {
+    for (at, line) in text.split('\n').map(str::trim_end).enumerate() {
         if at > 0 {
             out.push('\n');
         }

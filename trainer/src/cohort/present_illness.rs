@@ -23,14 +23,21 @@ fn brief_diseases(voice: &Voice<'_>, chance: &mut Chance) -> Vec<String> {
     known
         .iter()
         .take(limit)
-        .map(|chronic| voice.say(chronic.brief, chance))
+        .map(|chronic| {
+            voice
+                .say(chronic.brief, chance)
+                .trim_start_matches("h/o ")
+                .to_owned()
+        })
         .collect()
 }
 
 /// Writes the present illness; `studies` are the first results.
 pub(super) fn write(voice: &Voice<'_>, studies: &str, chance: &mut Chance) -> String {
     let admission = voice.admission;
-    let mut sentences = vec![opening(voice, chance)];
+    let opening = opening(voice, chance);
+    let on_a_tube = speaks_of_a_tube(&opening);
+    let mut sentences = vec![opening];
     if admission.planned() {
         sentences.push(voice.say(
             "{Preop {labs|testing} {unremarkable|notable for Hct <hct>, Cr <cr>}|Cleared by cardiology|Preoperative vitals <temp>, HR <hr>, BP <bp>, <spo2>% RA|}",
@@ -42,7 +49,7 @@ pub(super) fn write(voice: &Voice<'_>, studies: &str, chance: &mut Chance) -> St
         ));
     } else {
         let mut rest = vec![denial(voice, chance)];
-        let vitals = emergency_vitals(voice, chance);
+        let vitals = emergency_vitals(voice, on_a_tube, chance);
         let labs = laboratory(voice, chance);
         let studies = studies.to_owned();
         let treated = treatment(voice, chance);
@@ -108,7 +115,7 @@ fn opening(voice: &Voice<'_>, chance: &mut Chance) -> String {
         Grade::Moderate => 1,
         Grade::Severe => 2,
     };
-    let story = voice.say(admission.problem.presents[grade], chance);
+    let story = story(voice, admission.problem.presents[grade], chance);
     if admission.planned() {
         let operation = voice.say(admission.problem.operation, chance);
         return match chance.index(3) {
@@ -142,9 +149,35 @@ fn opening(voice: &Voice<'_>, chance: &mut Chance) -> String {
     text
 }
 
+/// Tells what happened; no one is said to be intubated who is not, or to be in shock whose pressure is high.
+fn story(voice: &Voice<'_>, template: &str, chance: &mut Chance) -> String {
+    let ventilated = voice
+        .admission
+        .ventilation
+        .first()
+        .is_some_and(|episode| episode.start < 12.0);
+    let pressure = voice.admission.vitals.systolic;
+    let mut told = voice.say(template, chance);
+    for _ in 0..20 {
+        let low = ["hypotens", "shock", "pressor", "levophed"]
+            .iter()
+            .any(|word| told.contains(word));
+        if (ventilated || !speaks_of_a_tube(&told)) && (pressure < 112.0 || !low) {
+            break;
+        }
+        told = voice.say(template, chance);
+    }
+    told
+}
+
+/// Whether a text says that the patient has been intubated.
+fn speaks_of_a_tube(text: &str) -> bool {
+    text.contains("intubated") || text.contains("intubation")
+}
+
 fn denial(voice: &Voice<'_>, chance: &mut Chance) -> String {
     let what = voice.say(voice.admission.problem.denies, chance);
-    if what.contains("obtain") {
+    if what.contains("obtain") || what.contains("unable") || what.contains("per staff") {
         return what;
     }
     let lead = "{Denies|<He> denies|Pt denies|No|denies any|Denied}";
@@ -152,9 +185,14 @@ fn denial(voice: &Voice<'_>, chance: &mut Chance) -> String {
 }
 
 /// The first set of vital signs, in one of the ways people write them.
-fn emergency_vitals(voice: &Voice<'_>, chance: &mut Chance) -> String {
+fn emergency_vitals(voice: &Voice<'_>, on_a_tube: bool, chance: &mut Chance) -> String {
     let vitals = &voice.admission.vitals;
-    let oxygen = oxygen_words(voice, chance);
+    let oxygen = if on_a_tube {
+        Oxygen::Ventilator
+    } else {
+        voice.admission.oxygen
+    };
+    let oxygen = oxygen_words(voice, oxygen, chance);
     let lead = match voice.admission.origin {
         Origin::OtherHospital if chance.happens(0.5) => "{At OSH|In the OSH ED|On arrival to <hospital>}",
         _ => "{In the ED|In ED|On arrival|In the emergency department|Upon arrival to the ED}",
@@ -191,13 +229,13 @@ fn emergency_vitals(voice: &Voice<'_>, chance: &mut Chance) -> String {
 }
 
 /// Saturation, and on what.
-pub(super) fn oxygen_words(voice: &Voice<'_>, chance: &mut Chance) -> String {
+pub(super) fn oxygen_words(voice: &Voice<'_>, oxygen: Oxygen, chance: &mut Chance) -> String {
     let saturation = whole(voice.admission.vitals.saturation);
     let better = (saturation + chance.whole(5, 12)).clamp(88, 100);
-    match voice.admission.oxygen {
+    match oxygen {
         Oxygen::RoomAir => format!("{saturation}%{}", voice.say("{ RA| on RA| on room air|RA}", chance)),
         Oxygen::Cannula => match chance.index(3) {
-            0 => format!("{saturation}% RA{} {better}% {}L", voice.say("{ ->|, |, up to}", chance), chance.whole(2, 4)),
+            0 => format!("{saturation}% RA{} {better}% {}L", voice.say("{ ->|,|, up to}", chance), chance.whole(2, 4)),
             _ => format!("{better}%{}{}L{}", voice.say("{ on | }", chance), chance.whole(2, 6), voice.say("{ NC||NC}", chance)),
         },
         Oxygen::Mask => match chance.index(2) {

@@ -14,6 +14,8 @@ pub(super) enum Purpose {
     Life,
     /// The wording of the discharge summary of the admission of this number.
     Summary(u8),
+    /// The name of the problem of the admission of this number, the same in all its notes.
+    Title(u8),
     /// The wording of the other notes of the admission of this number.
     OtherNotes(u8),
     /// Charted values of the admission of this number.
@@ -27,6 +29,7 @@ impl Purpose {
         match self {
             Self::Life => 0,
             Self::Summary(admission) => 0x100 + u64::from(admission),
+            Self::Title(admission) => 0x180 + u64::from(admission),
             Self::OtherNotes(admission) => 0x200 + u64::from(admission),
             Self::Chart(admission) => 0x300 + u64::from(admission),
             Self::Register(admission) => 0x400 + u64::from(admission),

@@ -4,7 +4,7 @@ use super::calendar::Moment;
 use super::course::Admission;
 use super::patient::{Patient, Sex};
 use super::phrasing::{Slots, speak};
-use super::random::Chance;
+use super::random::{Chance, Purpose};
 
 /// How identifiers were removed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -70,6 +70,15 @@ impl Voice<'_> {
     /// Speaks a template.
     pub(super) fn say(&self, template: &str, chance: &mut Chance) -> String {
         speak(template, self, chance)
+    }
+
+    /// The problem's name as the doctors of this admission put it.
+    pub(super) fn title(&self) -> String {
+        let patient = self.patient;
+        let mut chance = Chance::new(patient.seed, patient.index, Purpose::Title(self.admission.number));
+        self.say(self.admission.problem.title, &mut chance)
+            .trim_end()
+            .to_owned()
     }
 
     /// A de-identified thing of this kind.
@@ -155,9 +164,6 @@ impl Slots for Voice<'_> {
         let (vitals, labs) = (&self.admission.vitals, &self.admission.labs);
         let text = match name {
             "age" => self.age(),
-            "man" if self.admission.age_years < 30.0 && chance.happens(0.1) => {
-                self.by_sex("young woman", "young man").to_owned()
-            }
             "man" => {
                 let (women, men) = (
                     ["woman", "female", "F", "F", "lady"],

@@ -3,6 +3,7 @@
 use super::print_json;
 use crate::cli::{Cohort, Common};
 use crate::cohort;
+use crate::console;
 use crate::error::Result;
 use crate::files::NewFolder;
 use crate::training::progress::Progress;
@@ -26,6 +27,9 @@ pub fn run(args: &Cohort, common: &Common) -> Result<()> {
         return print_json(&summary);
     }
     cohort::print(&summary);
-    eprintln!("wrote {} - every patient in it is synthetic", args.out.display());
+    console::note(format_args!(
+        "wrote {}: every patient in it is synthetic",
+        args.out.display()
+    ));
     Ok(())
 }

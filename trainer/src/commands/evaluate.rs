@@ -40,10 +40,11 @@ pub fn run(args: &Evaluate, common: &Common) -> Result<()> {
         &opened.device,
         opened.dtype.burn(),
     )?;
-    let out = NewFolder::create(&args.out, args.overwrite)?;
+    // Proves that there can be a folder, before the long part; a Ctrl+C during that leaves nothing behind.
+    drop(NewFolder::create(&args.out, args.overwrite)?);
     let mut progress = Progress::new("evaluate", 0, samples.len() as u64);
     let logits = predict(&model, &samples, &opened.device, |done| {
-        progress.set(done as u64, String::new)
+        progress.set(done as u64, String::new);
     })?;
     drop(progress);
     let options = EvalOptions {
@@ -51,6 +52,7 @@ pub fn run(args: &Evaluate, common: &Common) -> Result<()> {
         seed: common.seed.unwrap_or(1234),
     };
     let metrics = metrics(&task, &samples, &logits, &options)?;
+    let out = NewFolder::create(&args.out, args.overwrite)?;
     write(out.path(), &task, &samples, &logits, &metrics)?;
     out.finish()?;
     if common.json {

@@ -15,7 +15,7 @@ use clinlora_core::tokenizer::Tokenizer;
 use clinlora_core::weights::RandomWeights;
 
 use super::pretrain::Outcome;
-use super::{print_json, print_report};
+use super::{RunOptions, print_json, print_report};
 use crate::cli::{Common, Train};
 use crate::console;
 use crate::dataset::order::split;
@@ -37,7 +37,7 @@ pub fn run(args: &Train, common: &Common) -> Result<()> {
     let mut recipe = Recipe::read(&args.recipe, &args.overrides, Purpose::Finetune)?;
     recipe.seed = common.seed.unwrap_or(recipe.seed);
     interrupt::listen();
-    let outcome = finetune(&recipe, common, args.resume, args.overwrite, "finetune")?;
+    let outcome = finetune(&recipe, common, &RunOptions::of(args, "finetune"))?;
     if common.json {
         return print_json(&outcome);
     }
@@ -50,13 +50,13 @@ pub fn run(args: &Train, common: &Common) -> Result<()> {
 }
 
 /// The command without its printing.
-pub(crate) fn finetune(
-    recipe: &Recipe,
-    common: &Common,
-    resume: bool,
-    overwrite: bool,
-    title: &str,
-) -> Result<Outcome> {
+pub(crate) fn finetune(recipe: &Recipe, common: &Common, options: &RunOptions<'_>) -> Result<Outcome> {
+    let RunOptions {
+        title,
+        resume,
+        overwrite,
+        brief,
+    } = *options;
     let opened = common.device.open()?;
     RunFolder::check(recipe, resume, overwrite)?;
     let dtype = recipe.dtype.unwrap_or(opened.dtype).burn();
@@ -100,10 +100,11 @@ pub(crate) fn finetune(
     let stack = attach_stack(&mut model, recipe, &foundation, &device)?;
     let objective = Classification::new(&task, &train_samples)?;
     let folder = RunFolder::open(recipe, resume, overwrite)?;
-    let trainable = print_report(&mut model);
+    let trainable = print_report(&mut model, brief);
     let job = Job {
         objective: &objective,
         title,
+        brief,
         train: &train_samples,
         valid: &valid_samples,
         training: &recipe.training,
@@ -117,7 +118,7 @@ pub(crate) fn finetune(
         stacked_on: vec![],
     };
     let task_type = TaskType::SequenceClassification;
-    if recipe.method == Method::Full {
+    let adapters = if recipe.method == Method::Full {
         let json = base
             .tokenizer
             .to_json()
@@ -125,12 +126,15 @@ pub(crate) fn finetune(
         crate::folders::base::save(&folder.path, &mut model, &base.config, &json)?;
         origin.base_fingerprint = BaseFolder::open(&folder.path)?.fingerprint(&device)?;
         adapter::save_head(&folder.path, &head(&mut model), &origin)?;
+        vec![folder.path.clone()]
     } else {
         stack.save(&folder.path, &mut model, task_type, base_path, &origin, &device)?;
-    }
+        stack.folders(&folder.path)
+    };
     files::write_atomic(&folder.path.join("task.toml"), &files::read(task_path)?)?;
     Ok(Outcome {
         run: folder.path,
+        adapters,
         trainable,
         summary,
     })
@@ -277,7 +281,7 @@ impl AttachedStack {
     }
 
     /// Folders to give `--adapter`, in order, to have the trained stack again.
-    pub(crate) fn folders(&self, run: &Path) -> Vec<PathBuf> {
+    pub(super) fn folders(&self, run: &Path) -> Vec<PathBuf> {
         let top = self.layers.iter().rposition(|layer| layer.trainable);
         let folder = |(i, layer): (usize, &Layer)| match &layer.path {
             _ if Some(i) == top => run.to_owned(),

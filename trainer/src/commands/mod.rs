@@ -9,6 +9,7 @@ pub mod merge;
 pub mod params;
 pub mod perplexity;
 pub mod predict;
+pub mod prepare;
 pub mod pretrain;
 mod stack;
 
@@ -16,6 +17,7 @@ use clinlora_core::params::Walk;
 use clinlora_core::peft::stack::{ParamGroup, report};
 use serde::Serialize;
 
+use crate::cli::Train;
 use crate::console;
 use crate::error::Result;
 
@@ -24,9 +26,37 @@ fn print_json(value: &impl Serialize) -> Result<()> {
     console::result(serde_json::to_string(value).expect("results serialise"))
 }
 
-/// Prints what a run will change and what not; returns the number of trainable values.
-fn print_report(model: &mut dyn Walk) -> usize {
+/// How a training command goes about its run.
+#[derive(Debug, Clone, Copy)]
+struct RunOptions<'a> {
+    /// What progress is called.
+    title: &'a str,
+    /// Continue an interrupted run.
+    resume: bool,
+    /// Replace an older run.
+    overwrite: bool,
+    /// Say only how far the run is: it is one of many.
+    brief: bool,
+}
+
+impl<'a> RunOptions<'a> {
+    fn of(args: &Train, title: &'a str) -> Self {
+        Self {
+            title,
+            resume: args.resume,
+            overwrite: args.overwrite,
+            brief: false,
+        }
+    }
+}
+
+/// Prints what a run will change and what not, unless it is to be `brief`; returns the number of trainable values.
+fn print_report(model: &mut dyn Walk, brief: bool) -> usize {
     let groups = report(model);
+    let trainable: usize = groups.iter().filter(|g| g.trainable).map(|g| g.values).sum();
+    if brief {
+        return trainable;
+    }
     let width = groups.iter().map(|g| g.tensors.len()).max().unwrap_or_default();
     let owner_width = groups.iter().map(|g| g.owner.len()).max().unwrap_or_default();
     for ParamGroup {
@@ -42,7 +72,6 @@ fn print_report(model: &mut dyn Walk) -> usize {
             "  {owner:owner_width$}  {tensors:width$}  {count:4} x  {values:>13}  {state}"
         ));
     }
-    let trainable: usize = groups.iter().filter(|g| g.trainable).map(|g| g.values).sum();
     let total: usize = groups.iter().map(|g| g.values).sum();
     #[expect(clippy::cast_precision_loss, reason = "a percentage to print")]
     let percent = 100.0 * trainable as f64 / total as f64;

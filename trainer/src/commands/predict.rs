@@ -44,7 +44,7 @@ pub fn run(args: &Predict, common: &Common) -> Result<()> {
     )?;
     let mut progress = Progress::new("predict", 0, samples.len() as u64);
     let logits = predict(&model, &samples, &opened.device, |done| {
-        progress.set(done as u64, String::new)
+        progress.set(done as u64, String::new);
     })?;
     drop(progress);
     eval::check_finite(&logits, task.labels.len()).map_err(eval::refused)?;

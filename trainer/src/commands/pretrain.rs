@@ -12,11 +12,12 @@ use clinlora_core::weights::RandomWeights;
 use serde::Serialize;
 
 use super::finetune::{Foundation, attach_stack};
-use super::{print_json, print_report};
+use super::{RunOptions, print_json, print_report};
 use crate::cli::{Common, Train};
 use crate::console;
 use crate::dataset::order::split;
-use crate::dataset::{Note, notes, tokenise};
+use crate::dataset::tokens::TokenCorpus;
+use crate::dataset::{Note, Sample, Samples, Selected, notes, tokenise};
 use crate::error::{Error, Result};
 use crate::folders::adapter::Origin;
 use crate::folders::base::{self, BaseFolder};
@@ -33,7 +34,7 @@ pub fn run(args: &Train, common: &Common) -> Result<()> {
     let mut recipe = Recipe::read(&args.recipe, &args.overrides, Purpose::Pretrain)?;
     recipe.seed = common.seed.unwrap_or(recipe.seed);
     interrupt::listen();
-    let outcome = pretrain(&recipe, common, args.resume, args.overwrite, "pretrain")?;
+    let outcome = pretrain(&recipe, common, &RunOptions::of(args, "pretrain"))?;
     if common.json {
         return print_json(&outcome);
     }
@@ -49,33 +50,56 @@ pub fn run(args: &Train, common: &Common) -> Result<()> {
 #[derive(Debug, Serialize)]
 pub(crate) struct Outcome {
     pub(crate) run: PathBuf,
+    /// Folders to give as `--adapter`, in order, to have what was trained.
+    pub(crate) adapters: Vec<PathBuf>,
     pub(crate) trainable: usize,
     #[serde(flatten)]
     pub(crate) summary: Summary,
 }
 
 /// The command without its printing.
-pub(crate) fn pretrain(
-    recipe: &Recipe,
-    common: &Common,
-    resume: bool,
-    overwrite: bool,
-    title: &str,
-) -> Result<Outcome> {
+pub(crate) fn pretrain(recipe: &Recipe, common: &Common, options: &RunOptions<'_>) -> Result<Outcome> {
+    let RunOptions {
+        title,
+        resume,
+        overwrite,
+        brief,
+    } = *options;
     let opened = common.device.open()?;
     RunFolder::check(recipe, resume, overwrite)?;
     let dtype = recipe.dtype.unwrap_or(opened.dtype).burn();
     let device = opened.device.autodiff();
-    let (train_notes, valid_notes) = read_notes(recipe)?;
+    let texts = if TokenCorpus::is_at(&recipe.data.train) {
+        None
+    } else {
+        Some(read_notes(recipe)?)
+    };
+    let train_texts = texts.as_ref().map(|(train, _)| train.as_slice());
     let Start {
         mut model,
         config,
         tokenizer,
         base_path,
         fingerprint,
-    } = start(recipe, &train_notes, &device, dtype)?;
-    let train_samples = tokenise(&train_notes, &tokenizer, recipe.max_tokens, &recipe.data.train)?;
-    let valid_samples = tokenise(&valid_notes, &tokenizer, recipe.max_tokens, &recipe.data.train)?;
+    } = start(recipe, train_texts, &device, dtype)?;
+    let corpus;
+    let selected;
+    let tokenised;
+    let (train_samples, valid_samples): (&dyn Samples, Vec<Sample>) = match &texts {
+        Some((train, valid)) => {
+            tokenised = tokenise(train, &tokenizer, recipe.max_tokens, &recipe.data.train)?;
+            (
+                &tokenised,
+                tokenise(valid, &tokenizer, recipe.max_tokens, &recipe.data.train)?,
+            )
+        }
+        None => {
+            corpus = open_corpus(recipe, &recipe.data.train, &base_path)?;
+            let valid = held_out(recipe, &corpus, &base_path)?;
+            selected = valid.0;
+            (&selected, valid.1)
+        }
+    };
 
     let foundation = Foundation {
         path: &base_path,
@@ -86,21 +110,23 @@ pub(crate) fn pretrain(
     let stack = attach_stack(&mut model, recipe, &foundation, &device)?;
     set_trainable(&mut model, &Owner::Base, recipe.method == Method::Full);
     let folder = RunFolder::open(recipe, resume, overwrite)?;
-    let trainable = print_report(&mut model);
+    let trainable = print_report(&mut model, brief);
     let job = Job {
         objective: &LanguageModelling,
         title,
-        train: &train_samples,
+        brief,
+        train: train_samples,
         valid: &valid_samples,
         training: &recipe.training,
         seed: recipe.seed,
         device: &device,
     };
     let summary = train(&job, &mut model, &folder)?;
-    match recipe.method {
+    let adapters = match recipe.method {
         Method::Full => {
             let json = tokenizer.to_json().map_err(|e| Error::Input(e.to_string()))?;
             base::save(&folder.path, &mut model, &config, &json)?;
+            Vec::new()
         }
         Method::Peft => {
             let origin = Origin {
@@ -116,13 +142,55 @@ pub(crate) fn pretrain(
                 &origin,
                 &device,
             )?;
+            stack.folders(&folder.path)
         }
-    }
+    };
     Ok(Outcome {
         run: folder.path,
+        adapters,
         trainable,
         summary,
     })
+}
+
+fn open_corpus(recipe: &Recipe, path: &Path, base: &Path) -> Result<TokenCorpus> {
+    let (_, sha256) = base::read_tokenizer(&base::tokenizer_file(base)?)?;
+    TokenCorpus::open(path, &sha256, recipe.max_tokens)
+}
+
+/// The notes of `corpus` to train on, and those to validate on: `data.valid`, or else a share of the corpus.
+fn held_out<'a>(
+    recipe: &Recipe,
+    corpus: &'a TokenCorpus,
+    base: &Path,
+) -> Result<(Selected<'a>, Vec<Sample>)> {
+    let all: Vec<usize> = (0..corpus.count()).collect();
+    let read = |corpus: &TokenCorpus, places: &[usize]| -> Result<Vec<Sample>> {
+        places
+            .iter()
+            .map(|place| Ok(corpus.sample(*place)?.into_owned()))
+            .collect()
+    };
+    let (places, valid) = match &recipe.data.valid {
+        Some(path) => {
+            let valid = open_corpus(recipe, path, base)?;
+            let places: Vec<usize> = (0..valid.count()).collect();
+            (all, read(&valid, &places)?)
+        }
+        None if all.len() < 2 => return Err(one_note(&recipe.data.train)),
+        None => {
+            let (train, valid) = split(corpus.count(), recipe.seed, recipe.data.valid_fraction);
+            (train, read(corpus, &valid)?)
+        }
+    };
+    Ok((Selected { all: corpus, places }, valid))
+}
+
+fn one_note(path: &Path) -> Error {
+    Error::Input(format!(
+        "{}: one note cannot be split; give data.valid",
+        path.display()
+    ))
 }
 
 fn read_notes(recipe: &Recipe) -> Result<(Vec<Note>, Vec<Note>)> {
@@ -132,11 +200,7 @@ fn read_notes(recipe: &Recipe) -> Result<(Vec<Note>, Vec<Note>)> {
         return Ok((all, notes::read(valid, data.skip_empty)?));
     }
     if all.len() < 2 {
-        let message = format!(
-            "{}: one note cannot be split; give data.valid",
-            data.train.display()
-        );
-        return Err(Error::Input(message));
+        return Err(one_note(&data.train));
     }
     let (train, valid) = split(all.len(), recipe.seed, data.valid_fraction);
     let pick = |places: &[usize]| places.iter().map(|i| all[*i].clone()).collect();
@@ -152,7 +216,7 @@ struct Start {
     fingerprint: String,
 }
 
-fn start(recipe: &Recipe, train: &[Note], device: &Device, dtype: DType) -> Result<Start> {
+fn start(recipe: &Recipe, train: Option<&[Note]>, device: &Device, dtype: DType) -> Result<Start> {
     if let Some(path) = &recipe.base.path {
         let base = BaseFolder::open(path)?;
         let (model, fingerprint) = base.causal_lm(device, dtype)?;
@@ -170,10 +234,17 @@ fn start(recipe: &Recipe, train: &[Note], device: &Device, dtype: DType) -> Resu
         });
     }
     let scratch = recipe.base.scratch.as_ref().expect("a valid recipe has a base");
+    let train = train.ok_or_else(|| {
+        let path = recipe.data.train.display();
+        Error::Input(format!(
+            "{path}: base.scratch trains its tokenizer on texts; give data.train as JSON lines (`clinlora prepare notes` \
+             without --tokenizer writes them)"
+        ))
+    })?;
     let texts = train.iter().map(|note| note.text.as_str());
     let tokenizer = Tokenizer::train(texts, scratch.vocab_size).map_err(|source| Error::Model {
         path: recipe.data.train.clone(),
-        source,
+        source: Box::new(source),
     })?;
     let config = scratch.config(tokenizer.vocab_size());
     let model = CausalLm::build(&config, &mut RandomWeights::new(recipe.seed, device, dtype));

@@ -3,6 +3,9 @@
 pub mod notes;
 pub mod order;
 pub mod table;
+pub mod tokens;
+
+use std::borrow::Cow;
 
 use std::collections::HashMap;
 use std::path::Path;
@@ -20,6 +23,46 @@ pub struct Sample {
     pub ids: Vec<u32>,
     /// The truth, 0 or 1 for each label of the task; empty for unlabelled notes.
     pub target: Vec<f32>,
+}
+
+/// Notes a run trains on, each reached by its place, wherever they are kept.
+pub(crate) trait Samples {
+    /// How many.
+    fn count(&self) -> usize;
+
+    /// The one at `place`, which is below [`count`](Self::count).
+    ///
+    /// # Errors
+    /// [`Error::Input`](crate::error::Error::Input) for a note on disk that is damaged.
+    fn sample(&self, place: usize) -> Result<Cow<'_, Sample>>;
+}
+
+impl Samples for Vec<Sample> {
+    fn count(&self) -> usize {
+        self.len()
+    }
+
+    fn sample(&self, place: usize) -> Result<Cow<'_, Sample>> {
+        Ok(Cow::Borrowed(&self[place]))
+    }
+}
+
+/// Some of the notes of a larger set.
+pub(crate) struct Selected<'a> {
+    /// The set.
+    pub(crate) all: &'a dyn Samples,
+    /// Places in it.
+    pub(crate) places: Vec<usize>,
+}
+
+impl Samples for Selected<'_> {
+    fn count(&self) -> usize {
+        self.places.len()
+    }
+
+    fn sample(&self, place: usize) -> Result<Cow<'_, Sample>> {
+        self.all.sample(self.places[place])
+    }
 }
 
 /// A note before tokenising.

@@ -38,7 +38,7 @@ pub(crate) struct Origin {
 }
 
 /// An adapter folder that has been read.
-pub(crate) struct AdapterFolder {
+pub struct AdapterFolder {
     pub(crate) path: PathBuf,
     pub(crate) origin: Option<Origin>,
     content: Content,
@@ -46,13 +46,13 @@ pub(crate) struct AdapterFolder {
 
 enum Content {
     Adapter(Box<StoredAdapter>),
-    Head(HeadValues),
+    Head(Box<HeadValues>),
     Nothing,
 }
 
 impl AdapterFolder {
     /// Reads `path`; the adapter will be called `name` in the stack.
-    pub(crate) fn open(path: &Path, name: &str, device: &Device) -> Result<Self> {
+    pub fn open(path: &Path, name: &str, device: &Device) -> Result<Self> {
         if !path.is_dir() {
             let message = format!("{}: not a folder; give a PEFT adapter folder", path.display());
             return Err(Error::Input(message));
@@ -66,7 +66,7 @@ impl AdapterFolder {
             None
         };
         let content = if path.join(HEAD).exists() {
-            Content::Head(read_head(&path.join(HEAD), device)?)
+            Content::Head(Box::new(read_head(&path.join(HEAD), device)?))
         } else {
             let config = files::read(&path.join("adapter_config.json"))?;
             let weights = ["adapter_model.safetensors", "adapter_model.bin"]
@@ -118,7 +118,7 @@ impl AdapterFolder {
     pub(crate) fn head(&self) -> Option<HeadValues> {
         match &self.content {
             Content::Adapter(stored) => stored.head().cloned(),
-            Content::Head(head) => Some(head.clone()),
+            Content::Head(head) => Some(HeadValues::clone(head)),
             Content::Nothing => None,
         }
     }
@@ -132,7 +132,7 @@ impl AdapterFolder {
     }
 
     /// Puts adapter and head on `model`, whose base has this fingerprint.
-    pub(crate) fn attach(self, model: &mut dyn Walk, base_fingerprint: &str) -> Result<()> {
+    pub fn attach(self, model: &mut dyn Walk, base_fingerprint: &str) -> Result<()> {
         if let Some(origin) = self.origin.filter(|o| o.base_fingerprint != base_fingerprint) {
             return Err(Error::Input(format!(
                 "{}: this adapter was trained on another base (its fingerprint begins {}, this one's {}); give the \
@@ -177,6 +177,7 @@ fn read_head(path: &Path, device: &Device) -> Result<HeadValues> {
 }
 
 /// Writes adapter `name` of `model` into the existing folder `path`, reads it back and compares: only then is it saved.
+#[expect(clippy::too_many_arguments, reason = "each is something a PEFT folder states")]
 pub(crate) fn save(
     path: &Path,
     model: &mut dyn Walk,

@@ -40,7 +40,7 @@ impl BaseFolder {
         }
         let config_path = path.join("config.json");
         let config = ModelConfig::from_json(&files::read(&config_path)?).at(&config_path)?;
-        let tokenizer = read_tokenizer(path)?;
+        let (tokenizer, _) = read_tokenizer(&tokenizer_file(path)?)?;
         if let Some(warning) = tokenizer.case_warning() {
             console::note(format_args!("warning: {}: {warning}", path.display()));
         }
@@ -123,32 +123,46 @@ impl BaseFolder {
     }
 }
 
-fn read_tokenizer(folder: &Path) -> Result<Tokenizer> {
-    let json = folder.join("tokenizer.json");
-    if json.exists() {
-        return Tokenizer::from_json(&files::read(&json)?).at(&json);
+/// The tokenizer's file in a base folder: `tokenizer.json`, or else `tokenizer.model` or BERT's
+/// `vocab.txt`; a file stands for itself.
+///
+/// # Errors
+/// [`Error::Input`] for a folder with none of them.
+pub(crate) fn tokenizer_file(path: &Path) -> Result<PathBuf> {
+    if path.is_file() {
+        return Ok(path.to_owned());
     }
-    let model = folder.join("tokenizer.model");
-    if model.exists() {
-        return Tokenizer::from_sentencepiece(&files::read(&model)?).at(&model);
-    }
-    let vocab = folder.join("vocab.txt");
-    if vocab.exists() {
-        return Tokenizer::from_wordpiece(&files::read(&vocab)?, lower_cases(folder)?).at(&vocab);
-    }
-    Err(Error::Input(format!(
-        "{}: neither tokenizer.json, tokenizer.model nor vocab.txt",
-        folder.display()
-    )))
+    let files = ["tokenizer.json", "tokenizer.model", "vocab.txt"].map(|name| path.join(name));
+    files.into_iter().find(|file| file.exists()).ok_or_else(|| {
+        Error::Input(format!(
+            "{}: neither tokenizer.json, tokenizer.model nor vocab.txt",
+            path.display()
+        ))
+    })
 }
 
-/// What `tokenizer_config.json` says of lower-casing; Hugging Face's `BertTokenizer` lower-cases where nothing is said.
-fn lower_cases(folder: &Path) -> Result<bool> {
+/// Reads a tokenizer's file; returns the file's SHA-256 beside it.
+///
+/// # Errors
+/// A file that cannot be read, or is no tokenizer.
+pub(crate) fn read_tokenizer(file: &Path) -> Result<(Tokenizer, String)> {
+    let bytes = files::read(file)?;
+    let tokenizer = match file.extension().and_then(|ending| ending.to_str()) {
+        Some("json") => Tokenizer::from_json(&bytes),
+        Some("txt") => Tokenizer::from_wordpiece(&bytes, lower_cases(file)?),
+        _ => Tokenizer::from_sentencepiece(&bytes),
+    };
+    Ok((tokenizer.at(file)?, files::sha256(&bytes)))
+}
+
+/// What `tokenizer_config.json` beside a `vocab.txt` says of lower-casing; Hugging Face's `BertTokenizer` lower-cases where
+/// nothing is said.
+fn lower_cases(vocab: &Path) -> Result<bool> {
     #[derive(serde::Deserialize)]
     struct Config {
         do_lower_case: Option<bool>,
     }
-    let path = folder.join("tokenizer_config.json");
+    let path = vocab.with_file_name("tokenizer_config.json");
     if !path.exists() {
         return Ok(true);
     }
@@ -158,7 +172,7 @@ fn lower_cases(folder: &Path) -> Result<bool> {
 }
 
 /// The weight files of a folder, in the order Hugging Face looks for them.
-fn sources(folder: &Path) -> Result<Vec<Box<dyn TensorSource>>> {
+pub fn sources(folder: &Path) -> Result<Vec<Box<dyn TensorSource>>> {
     for (index, single) in [
         ("model.safetensors.index.json", "model.safetensors"),
         ("pytorch_model.bin.index.json", "pytorch_model.bin"),
@@ -256,7 +270,7 @@ pub(crate) fn save(
             };
             return Err(Error::Model {
                 path: folder.to_owned(),
-                source,
+                source: Box::new(source),
             });
         }
     }

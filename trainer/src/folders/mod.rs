@@ -1,5 +1,5 @@
 //! Folders of Hugging Face: bases and adapters, read from and written to disk.
 
-pub mod adapter;
-pub mod base;
+pub(crate) mod adapter;
+pub(crate) mod base;
 mod pytorch;

@@ -37,8 +37,8 @@ pub(crate) struct State {
     pub(crate) next_note: usize,
     /// Seed of order and dropout; the generators are functions of it and of the two numbers above.
     pub(crate) seed: u64,
-    /// Notes to train on; another number means another file.
-    pub(crate) notes: usize,
+    /// SHA-256 of the notes trained on.
+    pub(crate) notes_sha256: String,
     /// The last validation.
     pub(crate) last: Option<Validation>,
     /// Best validation so far and the update it was made at.

@@ -13,7 +13,7 @@ use crate::error::{Error, Result};
 use crate::eval::{self, EvalOptions};
 
 /// A loss that is a weighted mean over notes or tokens, in parts that micro-batches can sum.
-pub(crate) trait Objective {
+pub trait Objective {
     /// The model it is computed with.
     type Model: Module + Walk;
 
@@ -29,18 +29,18 @@ pub(crate) trait Objective {
 
 /// One look at held-out notes.
 #[derive(Debug, Clone, Copy, PartialEq, serde::Serialize, serde::Deserialize)]
-pub(crate) struct Validation {
+pub struct Validation {
     /// Unweighted mean loss.
-    pub(crate) loss: f64,
+    pub loss: f64,
     /// AUROC, where the task has one and it can be computed.
-    pub(crate) auroc: Option<f64>,
+    pub auroc: Option<f64>,
 }
 
 /// Notes in one forward pass of validation and prediction.
 pub(crate) const EVAL_BATCH: usize = 16;
 
 /// Negative log-likelihood of the next token.
-pub(crate) struct LanguageModelling;
+pub struct LanguageModelling;
 
 impl Objective for LanguageModelling {
     type Model = CausalLm;

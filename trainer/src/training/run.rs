@@ -8,6 +8,7 @@ use std::time::Instant;
 use burn::tensor::Device;
 use clinlora_core::params::Walk;
 use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
 
 use super::adamw::AdamW;
 use super::checkpoint::{self, State};
@@ -17,8 +18,8 @@ use super::progress::Progress;
 use super::schedule::learning_rate;
 use super::step;
 use crate::console;
-use crate::dataset::Sample;
 use crate::dataset::order::shuffled;
+use crate::dataset::{Sample, Samples};
 use crate::error::{AtPath, Error, Result};
 use crate::files::{self, FolderLock, NewFolder};
 use crate::recipe::{Recipe, Select, Training};
@@ -133,7 +134,9 @@ pub(crate) struct Summary {
 pub(crate) struct Job<'a, O: Objective> {
     pub(crate) objective: &'a O,
     pub(crate) title: &'a str,
-    pub(crate) train: &'a [Sample],
+    /// Leave the lines of the epochs out.
+    pub(crate) brief: bool,
+    pub(crate) train: &'a dyn Samples,
     pub(crate) valid: &'a [Sample],
     pub(crate) training: &'a Training,
     pub(crate) seed: u64,
@@ -150,24 +153,28 @@ pub(crate) fn train<O: Objective>(
     model: &mut O::Model,
     folder: &RunFolder,
 ) -> Result<Summary> {
-    let notes_per_update = job.training.batch_size * job.training.accumulation_steps;
-    let updates_per_epoch = job.train.len().div_ceil(notes_per_update) as u64;
-    let updates = updates_per_epoch * job.training.epochs;
+    let notes_per_update = job
+        .training
+        .batch_size
+        .saturating_mul(job.training.accumulation_steps);
+    let updates_per_epoch = job.train.count().div_ceil(notes_per_update) as u64;
+    let updates = updates_per_epoch.saturating_mul(job.training.epochs);
+    let micro_batches =
+        (job.train.count().div_ceil(job.training.batch_size) as u64).saturating_mul(job.training.epochs);
     let (mut optimizer, mut state) = begin(job, model, folder)?;
     let mut log = Log::open(&folder.path.join(LOG), &state)?;
     let mut progress = Progress::new(job.title, state.update, updates);
     let mut last_checkpoint = Instant::now();
 
     while state.epoch < job.training.epochs && !stopped_early(&state, job.training) {
-        let order = shuffled(job.train.len(), job.seed, state.epoch);
+        let order = shuffled(job.train.count(), job.seed, state.epoch);
         stop_if_asked(model, &optimizer, &state, &log, folder)?;
         while state.next_note < order.len() {
             let started = Instant::now();
-            let end = (state.next_note + notes_per_update).min(order.len());
-            let samples: Vec<&Sample> = order[state.next_note..end]
-                .iter()
-                .map(|i| &job.train[*i])
-                .collect();
+            let end = state.next_note.saturating_add(notes_per_update).min(order.len());
+            let places = order[state.next_note..end].iter();
+            let read = places.map(|i| job.train.sample(*i)).collect::<Result<Vec<_>>>()?;
+            let samples: Vec<&Sample> = read.iter().map(AsRef::as_ref).collect();
             // Dropout of an update depends on its number alone, so a resumed run draws the same masks.
             let seed = job
                 .seed
@@ -176,7 +183,7 @@ pub(crate) fn train<O: Objective>(
                 step::gradients(job.objective, model, &samples, job.training, seed, job.device)?;
             let outcome = step::measure(loss, &gradients);
             refuse_divergence(outcome, &state, folder)?;
-            let lr = learning_rate(job.training, state.update, updates);
+            let lr = learning_rate(job.training, state.update, updates, micro_batches);
             step::apply(model, &mut optimizer, gradients, outcome, job.training, lr);
             state.update += 1;
             state.next_note = end;
@@ -221,19 +228,18 @@ pub(crate) fn train<O: Objective>(
 }
 
 fn begin<O: Objective>(job: &Job<'_, O>, model: &mut O::Model, folder: &RunFolder) -> Result<(AdamW, State)> {
-    let notes = job.train.len();
+    let notes_sha256 = notes_sha256(job.train)?;
     if folder.resume {
         if let Some(path) = checkpoint::latest(&folder.path)? {
             let (optimizer, state) = checkpoint::load(&path, model, job.device)?;
             if state.recipe_sha256 != folder.recipe_sha256 {
                 return Err(checkpoint::damaged(&path));
             }
-            if state.notes != notes {
+            if state.notes_sha256 != notes_sha256 {
                 return Err(Error::Input(format!(
-                    "{}: the run began with {} training notes and there are {notes} now; give it the old file, or begin \
-                     anew with --overwrite",
+                    "{}: the training notes are not those the run began with; give it the old file, or begin anew with \
+                     --overwrite",
                     folder.path.display(),
-                    state.notes,
                 )));
             }
             return Ok((optimizer, state));
@@ -248,13 +254,27 @@ fn begin<O: Objective>(job: &Job<'_, O>, model: &mut O::Model, folder: &RunFolde
         epoch: 0,
         next_note: 0,
         seed: job.seed,
-        notes,
+        notes_sha256,
         last: None,
         best: None,
         epochs_since_best: 0,
         recipe_sha256: folder.recipe_sha256.clone(),
     };
     Ok((AdamW::default(), state))
+}
+
+/// A hash of what `notes` are to a model: tokens and truth.
+fn notes_sha256(notes: &dyn Samples) -> Result<String> {
+    let mut hash = Sha256::new();
+    for place in 0..notes.count() {
+        let note = notes.sample(place)?;
+        hash.update((note.ids.len() as u64).to_le_bytes());
+        note.ids.iter().for_each(|id| hash.update(id.to_le_bytes()));
+        note.target
+            .iter()
+            .for_each(|value| hash.update(value.to_le_bytes()));
+    }
+    Ok(files::hex(&hash.finalize()))
 }
 
 fn save<M: Walk>(
@@ -302,15 +322,22 @@ fn end_epoch<O: Objective>(
     let valid = job
         .objective
         .validate(&burn::module::Module::valid(model), job.valid, &plain)
-        .map_err(|e| as_divergence(e, state, folder))?;
+        .map_err(|e| match e {
+            Error::NotFinite(_) => {
+                diverged(state.update, "the held-out loss is not finite".to_owned(), folder)
+            }
+            other => other,
+        })?;
     log.validation(state.update, valid)?;
-    let auroc = valid
-        .auroc
-        .map_or_else(String::new, |auroc| format!(", AUROC {auroc:.4}"));
-    progress.say(&format!(
-        "{} epoch {}: held-out loss {:.4}{auroc}",
-        job.title, state.epoch, valid.loss
-    ));
+    if !job.brief {
+        let auroc = valid
+            .auroc
+            .map_or_else(String::new, |auroc| format!(", AUROC {auroc:.4}"));
+        progress.say(&format!(
+            "{} epoch {}: held-out loss {:.4}{auroc}",
+            job.title, state.epoch, valid.loss
+        ));
+    }
     state.last = Some(valid);
     if state
         .best

@@ -38,7 +38,7 @@ pub(in crate::cohort) static STUDIES: &[Study] = &[
         ],
         abnormal: [
             "There is {hyperdense blood|a <9-34> mm collection of blood} {overlying the <side> hemisphere|in the <side> basal ganglia|in the basal cisterns} with {<3-11> mm of midline shift|effacement of the adjacent sulci|no midline shift}. {The ventricles are {mildly|} dilated|Basal cisterns are patent}. No fracture is seen.",
-            "{Acute|Large|Interval increase in} intracranial hemorrhage{ with mass effect|, unchanged from the outside study|}. {Findings discussed with Dr. <doctor> at the time of interpretation.|}",
+            "{Acute|Large|Interval increase in} intracranial hemorrhage{ with mass effect|, unchanged from the outside study|}.{ Findings discussed with Dr. <doctor> at the time of interpretation.|}",
         ],
     },
     Study {
@@ -54,7 +54,7 @@ pub(in crate::cohort) static STUDIES: &[Study] = &[
         ],
         abnormal: [
             "{Dilated loops of small bowel to <32-52> mm with a transition point in the <side> lower quadrant|Peripancreatic stranding and fluid|Free air beneath the diaphragm|Diffuse colonic wall thickening}. {Small|Moderate} free fluid. {No drainable collection|A <3-8> cm rim-enhancing collection in the pelvis}. {Small bilateral pleural effusions|Bibasilar atelectasis}.",
-            "Findings {concerning for|consistent with} {an acute abdominal process as above|the clinical diagnosis}. {Dr. <doctor> was paged with the results.|}",
+            "Findings {concerning for|consistent with} {an acute abdominal process as above|the clinical diagnosis}.{ Dr. <doctor> was paged with the results.|}",
         ],
     },
     Study {

@@ -207,3 +207,6 @@ pub(in crate::cohort) struct Problem {
 pub(super) fn problems() -> impl Iterator<Item = &'static Problem> + Clone {
     PROBLEMS.iter().flat_map(|room| room.iter())
 }
+
+#[cfg(test)]
+mod tests;

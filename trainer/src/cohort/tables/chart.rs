@@ -303,7 +303,16 @@ impl Sheet<'_> {
 
     /// Oxygen once the ventilator is gone.
     fn oxygen_after(&mut self, end: f64, device: &str) {
-        let until = self.admission.unit_stays[0].end.min(end + 12.0);
+        let next = self
+            .admission
+            .ventilation
+            .iter()
+            .map(|episode| episode.start)
+            .find(|start| *start > end);
+        let until = self.admission.unit_stays[0]
+            .end
+            .min(end + 12.0)
+            .min(next.unwrap_or(f64::INFINITY) - 0.5);
         let mut hours = end + 0.25;
         while hours < until {
             self.word(hours, self.item(467, 226_732), device);

@@ -31,9 +31,9 @@ pub(super) enum Table {
 }
 
 /// MIMIC-III v1.4's folder.
-pub(super) const MIMIC3: &str = "mimic-iii";
+pub(crate) const MIMIC3: &str = "mimic-iii";
 /// MIMIC-IV-Note v2.2's folder.
-pub(super) const MIMIC4_NOTE: &str = "mimic-iv-note";
+pub(crate) const MIMIC4_NOTE: &str = "mimic-iv-note";
 
 const NOTE_COLUMNS: &[&str] = &[
     "note_id",
