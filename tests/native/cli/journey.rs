@@ -78,7 +78,7 @@ fn a_base_is_made_adapted_fine_tuned_evaluated_and_merged() {
     let base = workshop.run("pretrain base.toml --json").ok();
     assert_eq!(
         keys(&base.json()),
-        ["kept_update", "run", "trainable", "updates", "valid"]
+        ["adapters", "kept_update", "run", "trainable", "updates", "valid"]
     );
     assert_eq!(base.json()["run"], "base");
     assert!(

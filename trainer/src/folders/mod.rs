@@ -1,5 +1,5 @@
 //! Folders of Hugging Face: bases and adapters, read from and written to disk.
 
-pub(crate) mod adapter;
-pub(crate) mod base;
+pub mod adapter;
+pub mod base;
 mod pytorch;
