@@ -11,7 +11,7 @@ mod keys;
 mod lora;
 mod prompt_learning;
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use burn::tensor::{DType, Device, Tensor, TensorData};
 use safetensors::Dtype;
@@ -111,13 +111,14 @@ impl StoredAdapter {
                 stored.tensors.insert(path, tensor);
             }
         }
-        if unexpected.is_empty() {
+        let missing = missing_halves(&stored.config, &mut stored.tensors, &mut unexpected);
+        if missing.is_empty() && unexpected.is_empty() {
             stored.head = head_values(name, head)?;
             return Ok(stored);
         }
         Err(Error::Tensors {
             what: format!("adapter {name}"),
-            missing: Vec::new(),
+            missing,
             unexpected,
             misshapen: Vec::new(),
         })
@@ -224,6 +225,37 @@ fn has_encoder(config: &AdapterConfig) -> bool {
         AdapterConfig::Prefix(prefix) => prefix.projection,
         AdapterConfig::Lora(_) | AdapterConfig::AdaptionPrompt(_) | AdapterConfig::Prompt(_) => false,
     }
+}
+
+/// Takes what is no tensor of the method out of `tensors`, into `unexpected`; returns the names that what is left cannot do
+/// without.
+fn missing_halves(
+    config: &AdapterConfig,
+    tensors: &mut Tensors,
+    unexpected: &mut Vec<String>,
+) -> Vec<String> {
+    let halves: &[&str] = match config {
+        AdapterConfig::Lora(_) => &[".lora_A.weight", ".lora_B.weight"],
+        AdapterConfig::AdaptionPrompt(_) => &[".adaption_prompt", ".adaption_gate"],
+        AdapterConfig::Prefix(_) | AdapterConfig::Prompt(_) | AdapterConfig::PTuning(_) => {
+            &[PROMPT_EMBEDDINGS]
+        }
+    };
+    let place = |name: &str| {
+        halves
+            .iter()
+            .find_map(|half| name.strip_suffix(half).map(str::to_owned))
+    };
+    unexpected.extend(tensors.keys().filter(|name| place(name).is_none()).cloned());
+    tensors.retain(|name, _| place(name).is_some());
+    let mut places: BTreeSet<String> = tensors.keys().filter_map(|name| place(name)).collect();
+    if halves == [PROMPT_EMBEDDINGS] {
+        places.insert(String::new());
+    }
+    let needed = places
+        .iter()
+        .flat_map(|place| halves.iter().map(move |half| format!("{place}{half}")));
+    needed.filter(|name| !tensors.contains_key(name)).collect()
 }
 
 /// The head among the tensors of a file, if it holds one.
