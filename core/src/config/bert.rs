@@ -23,7 +23,7 @@ pub struct BertConfig {
     pub max_position_embeddings: usize,
     /// Rows of the segment embedding.
     pub type_vocab_size: usize,
-    /// Added to the variance in every LayerNorm.
+    /// Added to the variance in every `LayerNorm`.
     pub layer_norm_eps: f64,
     /// Share of hidden values zeroed in training.
     pub hidden_dropout_prob: f64,

@@ -1,6 +1,6 @@
 //! RMSNorm. Zhang and Sennrich 2019, arXiv 1910.07467: `y = x / sqrt(mean(x²) + eps) · g`.
 //!
-//! LayerNorm. Ba, Kiros and Hinton 2016, arXiv 1607.06450: `y = (x - mean(x)) / sqrt(var(x) + eps) · g + b`.
+//! `LayerNorm`. Ba, Kiros and Hinton 2016, arXiv 1607.06450: `y = (x - mean(x)) / sqrt(var(x) + eps) · g + b`.
 
 use burn::module::{Module, Param};
 use burn::tensor::{DType, Tensor};

@@ -1,7 +1,7 @@
 //! LoRA: low-rank adaptation.
 //!
 //! Hu et al. 2021, arXiv 2106.09685: `h = W·x + (alpha / r)·B·A·x`, `A` `[r, d_in]`, `B` `[d_out, r]`. Fresh factors
-//! are PEFT's: `A` uniform in ±1/√d_in (Kaiming with a = √5), `B` zero, so a fresh adapter changes nothing.
+//! are PEFT's: `A` uniform in ±`1/√d_in` (Kaiming with a = √5), `B` zero, so a fresh adapter changes nothing.
 //! Rank-stabilised scaling, `alpha / √r`, is Kalajdzievski 2023, arXiv 2312.03732. Factors are f32 whatever the base
 //! is; they are cast to the activations' type for the product, so that an optimiser never steps in bf16.
 
@@ -131,7 +131,7 @@ pub struct Lora {
 
 impl Lora {
     /// Fresh factors for a layer of shape `[d_out, d_in]`, active and trainable.
-    #[expect(clippy::cast_precision_loss, reason = "a layer's width is far below 2^52")]
+    #[expect(clippy::cast_possible_truncation, reason = "factors are f32")]
     pub(crate) fn init(
         membership: Membership,
         config: &LoraConfig,

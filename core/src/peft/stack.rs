@@ -55,13 +55,13 @@ pub fn attach(
             let words = ids.map(|ids| word_embeddings(model, adapter, &ids)).transpose()?;
             let tokens = prompt::init(membership, config, &shape()?, words, &mut rng, device);
             Ok(in_preamble(model, |preamble| {
-                preamble.virtual_tokens.push(tokens)
+                preamble.virtual_tokens.push(tokens);
             }))
         }
         AdapterConfig::PTuning(config) => {
             let tokens = p_tuning::init(membership, config, &shape()?, &mut rng, device);
             Ok(in_preamble(model, |preamble| {
-                preamble.virtual_tokens.push(tokens)
+                preamble.virtual_tokens.push(tokens);
             }))
         }
     }

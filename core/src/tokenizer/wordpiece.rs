@@ -104,7 +104,6 @@ pub(super) fn case_warning<'a>(pieces: impl Iterator<Item = &'a str>, lowercases
 #[cfg(test)]
 mod tests {
     use super::super::Tokenizer;
-    use super::*;
 
     const CASED: &str = "[PAD]\n[UNK]\n[CLS]\n[SEP]\n[MASK]\nThe\nthe\nfever\nis\n##ish\n.\nÉ\ne\n";
 
