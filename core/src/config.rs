@@ -3,6 +3,9 @@
 //! Both dialects are read: transformers 4 (`rope_theta`, `rope_scaling`) and 5 (`rope_parameters`). A key that
 //! would change the numbers and that this crate does not implement is refused by name.
 
+mod bert;
+
+pub use self::bert::{BERT_TARGETS, BertConfig, LLAMA_TARGETS, ModelConfig};
 use serde::{Deserialize, Serialize};
 
 use crate::error::Error;

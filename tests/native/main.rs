@@ -2,6 +2,7 @@
 
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
+mod bert; // BERT against Transformers and PEFT
 mod forms; // number formats, shards and containers of checkpoints
 mod hostile; // damaged and hostile weights
 mod methods; // adapters of every method against Python PEFT, and their contract

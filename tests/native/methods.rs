@@ -36,7 +36,7 @@ pub(crate) const VARIANTS: [(&str, &str, &str); 8] = [
 ];
 
 /// Losses of a curve may drift: ten updates multiply a rounding.
-const CURVE: f32 = 1e-4;
+pub(crate) const CURVE: f32 = 1e-4;
 
 fn config(base: &str) -> LlamaConfig {
     let json = fs::read(golden(base).join("config.json")).expect("a golden configuration");
@@ -79,7 +79,7 @@ pub(crate) fn read(folder: &Path, name: &str, device: &Device) -> StoredAdapter 
     stored
 }
 
-fn reread(files: &AdapterFiles, name: &str, device: &Device) -> StoredAdapter {
+pub(crate) fn reread(files: &AdapterFiles, name: &str, device: &Device) -> StoredAdapter {
     let open = |bytes: &Vec<u8>| SafetensorsFile::open("written", bytes.clone()).expect("whole");
     let json = files.config_json.as_bytes();
     let stored = StoredAdapter::read(name, json, &open(&files.weights), device).expect("what was written");
@@ -135,22 +135,30 @@ fn loss_and_gradients(model: &mut CausalLm, batch: &TokenBatch) -> (f32, BTreeMa
 
 /// PyTorch's AdamW with the golden curves' settings, on plain rows.
 #[derive(Default)]
-struct AdamW {
+pub(crate) struct AdamW {
     moments: BTreeMap<String, (Vec<f32>, Vec<f32>)>,
     updates: i32,
 }
 
 impl AdamW {
-    fn step(&mut self, model: &mut CausalLm, gradients: &BTreeMap<String, Vec<f32>>, adapter: &str) {
+    /// Steps everything that has a gradient; gradients are named `<owner>/<tensor>`, `base` for the base and its head.
+    pub(crate) fn step(&mut self, model: &mut dyn Walk, gradients: &BTreeMap<String, Vec<f32>>) {
         let (lr, decay, beta1, beta2, eps) = (1e-2_f32, 0.01_f32, 0.9_f32, 0.999_f32, 1e-8_f32);
         self.updates += 1;
         let (c1, c2) = (1.0 - beta1.powi(self.updates), 1.0 - beta2.powi(self.updates));
-        for_each_param(model, |_, name, mut param| {
-            let Some(g) = gradients.get(&format!("{adapter}/{name}")) else {
+        for_each_param(model, |owner, name, mut param| {
+            let owner = match owner {
+                Owner::Base => "base",
+                Owner::Adapter(adapter) => adapter,
+            };
+            let Some(g) = gradients.get(&format!("{owner}/{name}")) else {
                 return;
             };
             let zeros = || (vec![0.0; g.len()], vec![0.0; g.len()]);
-            let (m, v) = self.moments.entry(name.to_owned()).or_insert_with(zeros);
+            let (m, v) = self
+                .moments
+                .entry(format!("{owner}/{name}"))
+                .or_insert_with(zeros);
             let mut p = values(param.flat());
             for i in 0..p.len() {
                 m[i] = beta1 * m[i] + (1.0 - beta1) * g[i];
@@ -211,7 +219,7 @@ fn logits_loss_gradients_and_ten_updates_equal_python_peft() {
         for _ in 0..of("curve").values.len() {
             let (loss, gradients) = loss_and_gradients(&mut model, &batch);
             curve.push(loss);
-            optimiser.step(&mut model, &gradients, "a");
+            optimiser.step(&mut model, &gradients);
         }
         line(
             "10-step curve",
@@ -380,7 +388,7 @@ fn every_method_keeps_the_contract() {
             config.num_params("a", &sites, Some(&shape)).expect("sound"),
             "{what}"
         );
-        AdamW::default().step(&mut model, &gradients, "a");
+        AdamW::default().step(&mut model, &gradients);
         assert_eq!(
             base_values(&mut model),
             before,

@@ -226,8 +226,11 @@ fn without_its_encoder_an_adapter_works_and_trains_as_a_table() {
     }
 }
 
+/// Names and bytes of a folder's files.
+type Files = Vec<(&'static str, Vec<u8>)>;
+
 /// Our folders: (folder of `peft_ours_methods`, files).
-fn written() -> Vec<(String, Vec<(&'static str, Vec<u8>)>)> {
+fn written() -> Vec<(String, Files)> {
     let device = Device::flex();
     let mut all = Vec::new();
     for (case, variant, base) in VARIANTS {

@@ -1,13 +1,13 @@
 //! Right-padded token ids of several notes.
 
-use burn::tensor::{DType, Device, Int, Tensor, TensorData};
+use burn::tensor::{Bool, DType, Device, Int, Tensor, TensorData};
 
 use crate::error::Error;
 
 /// Ids of `B` notes, padded on the right to one length.
 ///
-/// With a causal mask no token sees what stands to its right, so padding changes no number of a note; what
-/// stands at padded positions of an output is meaningless and is never read.
+/// With a causal mask no token sees what stands to its right, and an encoder is told where [`padding`](Self::padding)
+/// stands; so it changes no number of a note. What stands there in an output is meaningless and is never read.
 #[derive(Debug, Clone)]
 pub struct TokenBatch {
     ids: Tensor<2, Int>,
@@ -50,6 +50,17 @@ impl TokenBatch {
     #[must_use]
     pub fn dims(&self) -> [usize; 2] {
         self.ids.dims()
+    }
+
+    /// Where no token stands, `[B, T]`.
+    #[must_use]
+    pub fn padding(&self) -> Tensor<2, Bool> {
+        let [notes, tokens] = self.dims();
+        let lengths = self.lengths().map(row).collect();
+        let lengths = self.int_row(lengths).reshape([notes, 1]);
+        let places = Tensor::<1, Int>::arange(0..tokens as i64, (&self.ids.device(), DType::I32));
+        let places = places.reshape([1, tokens]).expand([notes, tokens]);
+        places.greater_equal(lengths.expand([notes, tokens]))
     }
 
     /// Number of tokens of each note.

@@ -1,18 +1,20 @@
 //! LoRA: low-rank adaptation.
 //!
 //! Hu et al. 2021, arXiv 2106.09685: `h = W·x + (alpha / r)·B·A·x`, `A` `[r, d_in]`, `B` `[d_out, r]`. Fresh factors
-//! are PEFT's: `A` uniform in ±1/√d_in (Kaiming with a = √5), `B` zero, so a fresh adapter changes nothing.
+//! are PEFT's: `A` uniform in ±`1/√d_in` (Kaiming with a = √5), `B` zero, so a fresh adapter changes nothing.
 //! Rank-stabilised scaling, `alpha / √r`, is Kalajdzievski 2023, arXiv 2312.03732. Factors are f32 whatever the base
 //! is; they are cast to the activations' type for the product, so that an optimiser never steps in bf16.
 
 use burn::module::{Module, Param};
-use burn::tensor::{DType, Device, Distribution, Tensor, TensorData};
+use burn::tensor::{DType, Device, Tensor, TensorData};
 use rand::RngExt;
 use rand::rngs::ChaCha8Rng;
 
 use super::config::refuse;
 use super::part::{Membership, Part};
+use crate::config::LLAMA_TARGETS;
 use crate::error::Error;
+use crate::model::dropout::dropped;
 use crate::params::ParamMut;
 
 /// Hyper-parameters of a LoRA adapter.
@@ -37,7 +39,7 @@ impl Default for LoraConfig {
             r: 16,
             alpha: 32.0,
             dropout_prob: 0.0,
-            target_modules: vec!["q_proj".into(), "v_proj".into()],
+            target_modules: LLAMA_TARGETS.map(String::from).into(),
             use_rslora: false,
         }
     }
@@ -129,7 +131,7 @@ pub struct Lora {
 
 impl Lora {
     /// Fresh factors for a layer of shape `[d_out, d_in]`, active and trainable.
-    #[expect(clippy::cast_precision_loss, reason = "a layer's width is far below 2^52")]
+    #[expect(clippy::cast_possible_truncation, reason = "factors are f32")]
     pub(crate) fn init(
         membership: Membership,
         config: &LoraConfig,
@@ -199,24 +201,4 @@ impl Part for Lora {
         f("lora_A.weight", ParamMut::Matrix(&mut self.a));
         f("lora_B.weight", ParamMut::Matrix(&mut self.b));
     }
-}
-
-/// Inverted dropout; the identity where `prob` is 0 and on a device without autodiff.
-pub(crate) fn dropped<const N: usize>(x: Tensor<N>, prob: f64) -> Tensor<N> {
-    if prob == 0.0 || !is_training(&x.device()) {
-        return x;
-    }
-    let kept = 1.0 - prob;
-    let mask = x.random_like(Distribution::Bernoulli(kept));
-    x * mask * (1.0 / kept)
-}
-
-#[cfg(feature = "autodiff")]
-fn is_training(device: &Device) -> bool {
-    device.is_autodiff()
-}
-
-#[cfg(not(feature = "autodiff"))]
-fn is_training(_: &Device) -> bool {
-    false
 }

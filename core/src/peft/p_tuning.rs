@@ -2,11 +2,11 @@
 //!
 //! Liu et al. 2021, "GPT understands, too", arXiv 2103.10385: input = `[f(P); E(x)]`, `P` `[n, D]`. The encoder `f` is
 //! PEFT's:
-//! - MLP: `D -> h -> h -> D` with ReLU between, whatever number of layers the configuration names;
-//! - LSTM: bidirectional over the virtual tokens, `h` each way, then `2h -> 2h -> D` with ReLU between. Gates stand in the
+//! - MLP: `D -> h -> h -> D` with `ReLU` between, whatever number of layers the configuration names;
+//! - LSTM: bidirectional over the virtual tokens, `h` each way, then `2h -> 2h -> D` with `ReLU` between. Gates stand in the
 //!   order i, f, g, o, with two bias vectors each way and layer, from a zero state.
 //!
-//! Fresh values are PyTorch's: the table N(0, 1), linear layers uniform in ±1/√fan_in, the LSTM uniform in ±1/√h.
+//! Fresh values are PyTorch's: the table N(0, 1), linear layers uniform in ±`1/√fan_in`, the LSTM uniform in ±1/√h.
 //! Defaults are the paper's choice for LLaMA, deduced from its Table 2 (16,093,696 parameters): LSTM, h 256, 4 layers, 20
 //! virtual tokens.
 //!
@@ -20,13 +20,13 @@ use rand::RngExt;
 use rand::rngs::ChaCha8Rng;
 
 use super::config::refuse;
-use super::lora::dropped;
 use super::part::Membership;
 use super::preamble::DecoderShape;
 use super::prompt::standard_normal;
 use super::virtual_tokens::VirtualTokens;
 use crate::error::Error;
 use crate::linear::Linear;
+use crate::model::dropout::dropped;
 use crate::params::ParamMut;
 
 /// Hyper-parameters of P-tuning.

@@ -8,7 +8,7 @@
 //! - with grouped queries the widths are those of the key/value heads.
 //!
 //! Fresh values are PyTorch's: tables N(0, 1) (or zero, with PEFT's `init_weights = "zero"`: keys and values of zero),
-//! linear layers uniform in ±1/√fan_in. Defaults are the paper's choice for LLaMA (Table 2: 5,242,880 parameters): 20
+//! linear layers uniform in ±`1/√fan_in`. Defaults are the paper's choice for LLaMA (Table 2: 5,242,880 parameters): 20
 //! virtual tokens, no projection.
 //!
 //! PEFT's file keeps the keys and values alone. Ours keeps a projection's table and layers beside them; without these

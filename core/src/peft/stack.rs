@@ -20,6 +20,7 @@ use super::prefix::Prefix;
 use super::{p_tuning, prompt};
 use crate::error::Error;
 use crate::linear::Linear;
+use crate::model::head::is_head;
 use crate::params::{Owner, Visitor, Walk, for_each_param, for_each_parts, for_each_site};
 
 /// Puts a fresh adapter on every place of `model` that `config` asks for; returns how many. It is active and trainable.
@@ -54,13 +55,13 @@ pub fn attach(
             let words = ids.map(|ids| word_embeddings(model, adapter, &ids)).transpose()?;
             let tokens = prompt::init(membership, config, &shape()?, words, &mut rng, device);
             Ok(in_preamble(model, |preamble| {
-                preamble.virtual_tokens.push(tokens)
+                preamble.virtual_tokens.push(tokens);
             }))
         }
         AdapterConfig::PTuning(config) => {
             let tokens = p_tuning::init(membership, config, &shape()?, &mut rng, device);
             Ok(in_preamble(model, |preamble| {
-                preamble.virtual_tokens.push(tokens)
+                preamble.virtual_tokens.push(tokens);
             }))
         }
     }
@@ -275,7 +276,7 @@ pub fn report(model: &mut dyn Walk) -> Vec<ParamGroup> {
     for_each_param(model, |owner, name, param| {
         let owner = match owner {
             Owner::Adapter(adapter) => adapter.clone(),
-            Owner::Base if name.starts_with(crate::model::head::SCORE) => "head".to_owned(),
+            Owner::Base if is_head(name) => "head".to_owned(),
             Owner::Base => "base".to_owned(),
         };
         let is_number = |part: &str| !part.is_empty() && part.bytes().all(|b| b.is_ascii_digit());

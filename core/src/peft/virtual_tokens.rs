@@ -18,7 +18,6 @@ pub struct VirtualTokens {
 
 /// Where the embeddings come from.
 #[derive(Module, Debug)]
-#[expect(clippy::large_enum_variant, reason = "a model has one or two of them")]
 enum Source {
     /// A table, `[n, D]`: prompt tuning, or a P-tuning whose encoder was not kept.
     Table(Param<Tensor<2>>),

@@ -8,5 +8,6 @@ mod broken_input; // notes, tables, recipes and folders that cannot be used
 mod dynamics; // what run.jsonl says of schedules, accumulation, clipping, selection, divergence
 mod interruption; // signals, kills and full disks, and resuming from them
 mod journey; // pretrain, finetune, evaluate, predict, perplexity, merge, inspect, params
+mod methods; // every PEFT method, and a BERT, through the commands
 mod mtsamples; // the shipped recipes on real transcriptions, shortened
 mod program; // runs the program; notes, recipes and trained folders to start from

@@ -26,6 +26,7 @@ pub fn run(args: &Evaluate, common: &Common) -> Result<()> {
     let task = table::read_task(&args.task)?;
     let notes = table::read(&args.data, &task, args.skip_empty)?;
     let base = BaseFolder::open(&args.model.model)?;
+    base.check_max_tokens(args.model.max_tokens as usize)?;
     let samples = tokenise(
         &notes,
         &base.tokenizer,

@@ -3,9 +3,9 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use burn::tensor::{DType, Device, Tensor};
-use clinlora_core::model::head::{Classifier, head_weight};
-use clinlora_core::model::llama::Llama;
+use burn::tensor::{DType, Device};
+use clinlora_core::config::ModelConfig;
+use clinlora_core::model::head::{Classifier, HeadValues, head_values};
 use clinlora_core::params::{Owner, Walk, set_trainable};
 use clinlora_core::peft::config::AdapterConfig;
 use clinlora_core::peft::prompt::PromptInit;
@@ -71,6 +71,7 @@ pub(crate) fn finetune(recipe: &Recipe, common: &Common, options: &RunOptions<'_
         Error::Input("base.scratch is for pretraining; give base.path, the folder of a trained base".into())
     })?;
     let base = BaseFolder::open(base_path)?;
+    base.check_max_tokens(recipe.max_tokens)?;
     let train_samples = tokenise(
         &train_notes,
         &base.tokenizer,
@@ -84,20 +85,19 @@ pub(crate) fn finetune(recipe: &Recipe, common: &Common, options: &RunOptions<'_
         &recipe.data.train,
     )?;
 
-    let (backbone, fingerprint) = base.load(&device, dtype, Llama::build)?;
+    let (backbone, fingerprint) = base.backbone(&device, dtype)?;
     let mut head_weights = RandomWeights::new(recipe.seed, &device, DType::F32);
     let mut model = Classifier::build(backbone, &base.config, task.labels.len(), &mut head_weights);
     if recipe.method == Method::Full {
         set_trainable(&mut model, &Owner::Base, true);
     }
-    let stack = attach_stack(
-        &mut model,
-        recipe,
-        &base.path,
-        &base.tokenizer,
-        &fingerprint,
-        &device,
-    )?;
+    let foundation = Foundation {
+        path: &base.path,
+        config: &base.config,
+        tokenizer: &base.tokenizer,
+        fingerprint: &fingerprint,
+    };
+    let stack = attach_stack(&mut model, recipe, &foundation, &device)?;
     let objective = Classification::new(&task, &train_samples)?;
     let folder = RunFolder::open(recipe, resume, overwrite)?;
     let trainable = print_report(&mut model, brief);
@@ -140,8 +140,8 @@ pub(crate) fn finetune(recipe: &Recipe, common: &Common, options: &RunOptions<'_
     })
 }
 
-fn head(model: &mut dyn Walk) -> Tensor<2> {
-    head_weight(model).expect("a classifier has a head").inner()
+fn head(model: &mut dyn Walk) -> HeadValues {
+    head_values(model).expect("a classifier has a head")
 }
 
 fn read_notes(recipe: &Recipe, task: &clinlora_core::task::Task) -> Result<(Vec<Note>, Vec<Note>)> {
@@ -174,13 +174,19 @@ struct Layer {
     trainable: bool,
 }
 
+/// What a stack stands on.
+pub(crate) struct Foundation<'a> {
+    pub(crate) path: &'a Path,
+    pub(crate) config: &'a ModelConfig,
+    pub(crate) tokenizer: &'a Tokenizer,
+    pub(crate) fingerprint: &'a str,
+}
+
 /// Puts a recipe's adapters on `model`, from the bottom up, each frozen or trainable as it says.
 pub(crate) fn attach_stack(
     model: &mut dyn Walk,
     recipe: &Recipe,
-    base: &Path,
-    tokenizer: &Tokenizer,
-    base_fingerprint: &str,
+    base: &Foundation<'_>,
     device: &Device,
 ) -> Result<AttachedStack> {
     let mut layers = Vec::new();
@@ -193,22 +199,22 @@ pub(crate) fn attach_stack(
                     Error::Input(format!("{}: holds a head and no adapter", path.display()))
                 })?;
                 if adapter.trainable && stored.lacks_encoder() {
-                    eprintln!(
+                    console::note(format_args!(
                         "warning: adapter {}: {} holds the output of its encoder alone, so that is what will be trained",
                         adapter.name,
                         path.display()
-                    );
+                    ));
                 }
                 let config = stored.config.clone();
-                folder.attach(model, base_fingerprint)?;
+                folder.attach(model, base.fingerprint)?;
                 config
             }
             None => {
-                let mut config = adapter.config(base);
+                let mut config = adapter.config(base.path, base.config.lora_targets());
                 if let AdapterConfig::Prompt(prompt) = &mut config
                     && let PromptInit::Text { text, ids, .. } = &mut prompt.init
                 {
-                    *ids = tokenizer.encode(text, usize::MAX).at(base)?;
+                    *ids = base.tokenizer.encode(text, usize::MAX).at(base.path)?;
                 }
                 let seed = recipe.seed.wrapping_add(i);
                 attach(model, &adapter.name, &config, seed, device).at(&recipe.out)?;

@@ -3,6 +3,7 @@
 use std::path::Path;
 
 use burn::tensor::Device;
+use clinlora_core::config::ModelConfig;
 use clinlora_core::peft::config::AdapterConfig;
 use clinlora_core::peft::p_tuning::EncoderKind;
 use clinlora_core::peft::prompt::PromptInit;
@@ -60,21 +61,34 @@ pub fn run(args: &Inspect, common: &Common) -> Result<()> {
 
 fn base(path: &Path, device: &Device) -> Result<Value> {
     let base = BaseFolder::open(path)?;
-    let config = &base.config;
     let weights = base.weights(device, burn::tensor::DType::F32)?;
-    Ok(json!({
-        "architecture": "llama",
-        "parameters": config.num_params(),
-        "layers": config.num_hidden_layers,
-        "hidden_size": config.hidden_size,
-        "heads": config.num_attention_heads,
-        "key_value_heads": config.num_key_value_heads,
-        "head_dim": config.head_dim,
-        "vocabulary": config.vocab_size,
+    let mut facts = json!({
+        "architecture": base.config.architecture(),
+        "parameters": base.config.num_params(),
         "tokenizer_tokens": base.tokenizer.vocab_size(),
-        "max_position_embeddings": config.max_position_embeddings,
+        "vocabulary": base.config.vocab_size(),
         "tensors": weights.num_tensors(),
-    }))
+    });
+    let shape = match &base.config {
+        ModelConfig::Llama(config) => json!({
+            "layers": config.num_hidden_layers,
+            "hidden_size": config.hidden_size,
+            "heads": config.num_attention_heads,
+            "key_value_heads": config.num_key_value_heads,
+            "head_dim": config.head_dim,
+            "max_position_embeddings": config.max_position_embeddings,
+        }),
+        ModelConfig::Bert(config) => json!({
+            "layers": config.num_hidden_layers,
+            "hidden_size": config.hidden_size,
+            "heads": config.num_attention_heads,
+            "max_position_embeddings": config.max_position_embeddings,
+        }),
+    };
+    if let (Value::Object(facts), Value::Object(shape)) = (&mut facts, shape) {
+        facts.extend(shape);
+    }
+    Ok(facts)
 }
 
 fn adapter(path: &Path, device: &Device) -> Result<Value> {

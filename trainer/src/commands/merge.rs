@@ -3,7 +3,6 @@
 use std::path::PathBuf;
 
 use burn::tensor::DType;
-use clinlora_core::peft::stack::merge;
 
 use super::{print_json, stack};
 use crate::cli::{Common, Merge};
@@ -24,14 +23,13 @@ pub fn run(args: &Merge, common: &Common) -> Result<()> {
     let inputs = args.adapters.iter().chain([&args.model]);
     files::refuse_inputs_inside(&args.out, inputs.map(PathBuf::as_path))?;
     let base = BaseFolder::open(&args.model)?;
-    let (model, head) = stack::causal_lm_and_head(&base, &args.adapters, &opened.device, DType::F32)?;
-    let mut merged = merge(model).map_err(|e| Error::Input(e.to_string()))?;
+    let (mut merged, head) = stack::merged(&base, &args.adapters, &opened.device, DType::F32)?;
     let tokenizer = base
         .tokenizer
         .to_json()
         .map_err(|e| Error::Input(e.to_string()))?;
     let out = NewFolder::create(&args.out, args.overwrite)?;
-    base::save(out.path(), &mut merged, &base.config, &tokenizer)?;
+    base::save(out.path(), merged.as_mut(), &base.config, &tokenizer)?;
     if let Some(head) = head {
         let origin = Origin {
             base_fingerprint: BaseFolder::open(out.path())?.fingerprint(&opened.device)?,

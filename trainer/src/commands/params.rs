@@ -2,8 +2,7 @@
 
 use std::path::Path;
 
-use clinlora_core::config::LlamaConfig;
-use clinlora_core::peft::preamble::DecoderShape;
+use clinlora_core::config::{LlamaConfig, ModelConfig};
 use serde::Serialize;
 
 use super::print_json;
@@ -27,8 +26,8 @@ pub fn run(args: &Params) -> Result<()> {
     let adapter = args.adapter();
     adapter.check().map_err(Error::Input)?;
     let trainable = adapter
-        .config(Path::new(""))
-        .num_params("params", &config.sites(), Some(&DecoderShape::from(&config)))
+        .config(Path::new(""), config.lora_targets())
+        .num_params("params", &config.sites(), config.decoder_shape().as_ref())
         .map_err(|e| Error::Input(e.to_string()))?;
     let total = config.num_params() + trainable;
     #[expect(clippy::cast_precision_loss, reason = "a percentage to print")]
@@ -40,14 +39,14 @@ pub fn run(args: &Params) -> Result<()> {
     })
 }
 
-fn read_config(path: &Path) -> Result<LlamaConfig> {
+fn read_config(path: &Path) -> Result<ModelConfig> {
     if path == Path::new("llama-7b") {
-        return Ok(LlamaConfig::llama_7b());
+        return Ok(ModelConfig::Llama(LlamaConfig::llama_7b()));
     }
     let path = if path.is_dir() {
         path.join("config.json")
     } else {
         path.to_owned()
     };
-    LlamaConfig::from_json(&files::read(&path)?).at(&path)
+    ModelConfig::from_json(&files::read(&path)?).at(&path)
 }

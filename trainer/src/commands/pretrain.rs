@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use burn::tensor::{DType, Device};
-use clinlora_core::config::LlamaConfig;
+use clinlora_core::config::ModelConfig;
 use clinlora_core::model::head::CausalLm;
 use clinlora_core::params::{Owner, set_trainable};
 use clinlora_core::peft::store::TaskType;
@@ -11,7 +11,7 @@ use clinlora_core::tokenizer::Tokenizer;
 use clinlora_core::weights::RandomWeights;
 use serde::Serialize;
 
-use super::finetune::attach_stack;
+use super::finetune::{Foundation, attach_stack};
 use super::{RunOptions, print_json, print_report};
 use crate::cli::{Common, Train};
 use crate::console;
@@ -101,7 +101,13 @@ pub(crate) fn pretrain(recipe: &Recipe, common: &Common, options: &RunOptions<'_
         }
     };
 
-    let stack = attach_stack(&mut model, recipe, &base_path, &tokenizer, &fingerprint, &device)?;
+    let foundation = Foundation {
+        path: &base_path,
+        config: &config,
+        tokenizer: &tokenizer,
+        fingerprint: &fingerprint,
+    };
+    let stack = attach_stack(&mut model, recipe, &foundation, &device)?;
     set_trainable(&mut model, &Owner::Base, recipe.method == Method::Full);
     let folder = RunFolder::open(recipe, resume, overwrite)?;
     let trainable = print_report(&mut model, brief);
@@ -204,7 +210,7 @@ fn read_notes(recipe: &Recipe) -> Result<(Vec<Note>, Vec<Note>)> {
 /// What a run starts from.
 struct Start {
     model: CausalLm,
-    config: LlamaConfig,
+    config: ModelConfig,
     tokenizer: Tokenizer,
     base_path: PathBuf,
     fingerprint: String,
@@ -213,7 +219,7 @@ struct Start {
 fn start(recipe: &Recipe, train: Option<&[Note]>, device: &Device, dtype: DType) -> Result<Start> {
     if let Some(path) = &recipe.base.path {
         let base = BaseFolder::open(path)?;
-        let (model, fingerprint) = base.load(device, dtype, CausalLm::build)?;
+        let (model, fingerprint) = base.causal_lm(device, dtype)?;
         let BaseFolder {
             path,
             config,
@@ -245,7 +251,7 @@ fn start(recipe: &Recipe, train: Option<&[Note]>, device: &Device, dtype: DType)
     let base_path = Path::new("").to_owned();
     Ok(Start {
         model,
-        config,
+        config: ModelConfig::Llama(config),
         tokenizer,
         base_path,
         fingerprint: String::new(),

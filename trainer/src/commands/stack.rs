@@ -2,9 +2,11 @@
 
 use std::path::PathBuf;
 
-use burn::tensor::{DType, Device, Tensor};
-use clinlora_core::model::head::{CausalLm, Classifier};
-use clinlora_core::model::llama::Llama;
+use burn::tensor::{DType, Device};
+use clinlora_core::config::ModelConfig;
+use clinlora_core::model::head::{CausalLm, Classifier, HeadValues};
+use clinlora_core::params::Walk;
+use clinlora_core::peft::stack::merge;
 use clinlora_core::task::Task;
 use clinlora_core::weights::RandomWeights;
 
@@ -19,22 +21,34 @@ pub(super) fn causal_lm(
     device: &Device,
     dtype: DType,
 ) -> Result<CausalLm> {
-    causal_lm_and_head(base, adapters, device, dtype).map(|(model, _)| model)
+    let folders = open(adapters, device)?;
+    let (mut model, fingerprint) = base.causal_lm(device, dtype)?;
+    for folder in folders {
+        folder.attach(&mut model, &fingerprint)?;
+    }
+    Ok(model)
 }
 
-/// As [`causal_lm`], with the head of the last folder that carries one.
-pub(super) fn causal_lm_and_head(
+/// Loads a model, a LLaMA with its language-modelling head, and adds `adapters` into its weights; beside it the head of the
+/// last folder that carries one.
+pub(super) fn merged(
     base: &BaseFolder,
     adapters: &[PathBuf],
     device: &Device,
     dtype: DType,
-) -> Result<(CausalLm, Option<Tensor<2>>)> {
+) -> Result<(Box<dyn Walk>, Option<HeadValues>)> {
+    fn merged<M: Walk>((mut model, fingerprint): (M, String), folders: Vec<AdapterFolder>) -> Result<M> {
+        for folder in folders {
+            folder.attach(&mut model, &fingerprint)?;
+        }
+        merge(model).map_err(|e| Error::Input(e.to_string()))
+    }
     let folders = open(adapters, device)?;
     let head = folders.iter().rev().find_map(AdapterFolder::head);
-    let (mut model, fingerprint) = base.load(device, dtype, CausalLm::build)?;
-    for folder in folders {
-        folder.attach(&mut model, &fingerprint)?;
-    }
+    let model: Box<dyn Walk> = match base.config {
+        ModelConfig::Llama(_) => Box::new(merged(base.causal_lm(device, dtype)?, folders)?),
+        ModelConfig::Bert(_) => Box::new(merged(base.backbone(device, dtype)?, folders)?),
+    };
     Ok((model, head))
 }
 
@@ -65,7 +79,7 @@ pub(super) fn classifier(
     for folder in &mut folders[..last] {
         folder.drop_head();
     }
-    let (backbone, fingerprint) = base.load(device, dtype, Llama::build)?;
+    let (backbone, fingerprint) = base.backbone(device, dtype)?;
     // The head's values are replaced by the folder's.
     let mut head = RandomWeights::new(0, device, DType::F32);
     let mut model = Classifier::build(backbone, &base.config, labels, &mut head);

@@ -5,11 +5,13 @@
 
 use std::path::{Path, PathBuf};
 
-use burn::tensor::{DType, Device, Tensor};
-use clinlora_core::model::head::set_head_weight;
+use burn::tensor::{DType, Device, Tensor, TensorData};
+use clinlora_core::model::head::{HeadValues, set_head_values};
 use clinlora_core::params::Walk;
 use clinlora_core::peft::config::AdapterConfig;
 use clinlora_core::peft::store::{self, StoredAdapter, TaskType};
+use clinlora_core::weights::checkpoint::StoredDtype;
+use safetensors::tensor::TensorView;
 use serde::{Deserialize, Serialize};
 
 use super::base::open_weights;
@@ -44,7 +46,7 @@ pub struct AdapterFolder {
 
 enum Content {
     Adapter(Box<StoredAdapter>),
-    Head(Box<Tensor<2>>),
+    Head(Box<HeadValues>),
     Nothing,
 }
 
@@ -99,7 +101,7 @@ impl AdapterFolder {
     pub(crate) fn num_labels(&self) -> Option<usize> {
         match &self.content {
             Content::Adapter(stored) => stored.num_labels(),
-            Content::Head(head) => Some(head.dims()[0]),
+            Content::Head(head) => Some(head.num_labels()),
             Content::Nothing => None,
         }
     }
@@ -113,10 +115,10 @@ impl AdapterFolder {
     }
 
     /// The head in the folder, if it holds one.
-    pub(crate) fn head(&self) -> Option<Tensor<2>> {
+    pub(crate) fn head(&self) -> Option<HeadValues> {
         match &self.content {
-            Content::Adapter(stored) => stored.head(),
-            Content::Head(head) => Some(Tensor::clone(head)),
+            Content::Adapter(stored) => stored.head().cloned(),
+            Content::Head(head) => Some(HeadValues::clone(head)),
             Content::Nothing => None,
         }
     }
@@ -142,42 +144,36 @@ impl AdapterFolder {
         }
         match self.content {
             Content::Adapter(stored) => stored.attach(model).at(&self.path),
-            Content::Head(head) => set_head_weight(model, &head).at(&self.path),
+            Content::Head(head) => set_head_values(model, &head).at(&self.path),
             Content::Nothing => Ok(()),
         }
     }
 }
 
-fn read_head(path: &Path, device: &Device) -> Result<Tensor<2>> {
+/// A weight, and the bias that belongs to it if there is one.
+fn read_head(path: &Path, device: &Device) -> Result<HeadValues> {
+    let refuse = |what: &str| Error::Input(format!("{}: {what}", path.display()));
     let source = open_weights(path)?;
-    let stored = source.tensors();
-    let [tensor] = stored.as_slice() else {
-        return Err(Error::Input(format!(
-            "{}: holds something beside score.weight",
-            path.display()
-        )));
-    };
-    let &[labels, width] = tensor.shape.as_slice() else {
-        return Err(Error::Input(format!(
-            "{}: {} is no matrix",
-            path.display(),
-            tensor.name
-        )));
-    };
-    let (_, bytes) = source.read(&tensor.name).at(path)?;
-    let values: Vec<f32> = bytes
-        .chunks_exact(4)
-        .map(|b| f32::from_le_bytes([b[0], b[1], b[2], b[3]]))
-        .collect();
-    if values.len() != labels * width || !values.iter().all(|v| v.is_finite()) {
-        return Err(Error::Input(format!(
-            "{}: {} is not a finite f32 matrix",
-            path.display(),
-            tensor.name
-        )));
+    let (mut weight, mut bias) = (None, None);
+    for stored in source.tensors() {
+        let (dtype, bytes) = source.read(&stored.name).at(path)?;
+        let values: Vec<f32> = bytes
+            .chunks_exact(4)
+            .map(|b| f32::from_le_bytes([b[0], b[1], b[2], b[3]]))
+            .collect();
+        if dtype != StoredDtype::F32 || !values.iter().all(|v| v.is_finite()) {
+            return Err(refuse(&format!("{} is not finite f32", stored.name)));
+        }
+        let options = (device, DType::F32);
+        let data = TensorData::new(values, stored.shape.clone());
+        match (stored.name.split_once('.'), stored.shape.len()) {
+            (Some((_, "weight")), 2) => weight = Some(Tensor::from_data(data, options)),
+            (Some((_, "bias")), 1) => bias = Some(Tensor::from_data(data, options)),
+            _ => return Err(refuse(&format!("{} is no part of a head", stored.name))),
+        }
     }
-    let data = burn::tensor::TensorData::new(values, [labels, width]);
-    Ok(Tensor::from_data(data, (device, DType::F32)))
+    let weight: Tensor<2> = weight.ok_or_else(|| refuse("holds no head"))?;
+    Ok(HeadValues { weight, bias })
 }
 
 /// Writes adapter `name` of `model` into the existing folder `path`, reads it back and compares: only then is it saved.
@@ -211,13 +207,23 @@ pub(crate) fn save(
     Ok(())
 }
 
-/// Writes a classification head, `[labels, D]`, alone into the existing folder `path`.
-pub(crate) fn save_head(path: &Path, head: &Tensor<2>, origin: &Origin) -> Result<()> {
-    let head = head.clone().into_data_as::<f32>();
-    let view =
-        safetensors::tensor::TensorView::new(safetensors::Dtype::F32, head.shape().to_vec(), head.as_bytes())
-            .expect("a tensor's bytes match its shape");
-    let bytes = safetensors::serialize([("score.weight", view)], None).expect("the view was checked");
+/// Writes a classification head alone into the existing folder `path`.
+pub(crate) fn save_head(path: &Path, head: &HeadValues, origin: &Origin) -> Result<()> {
+    let weight = (
+        head.weight.dims().to_vec(),
+        head.weight.clone().flatten::<1>(0, 1),
+    );
+    let bias = head.bias.clone().map(|bias| (bias.dims().to_vec(), bias));
+    let parts: Vec<_> = [("weight", Some(weight)), ("bias", bias)]
+        .into_iter()
+        .filter_map(|(name, part)| Some((format!("{}.{name}", head.path()), part?)))
+        .map(|(name, (shape, values))| (name, shape, values.inner().into_data_as::<f32>()))
+        .collect();
+    let views = parts.iter().map(|(name, shape, values)| {
+        let view = TensorView::new(safetensors::Dtype::F32, shape.clone(), values.as_bytes());
+        (name, view.expect("a tensor's bytes match its shape"))
+    });
+    let bytes = safetensors::serialize(views, None).expect("the views were checked");
     files::write_atomic(&path.join(HEAD), &bytes)?;
     save_origin(path, origin)
 }

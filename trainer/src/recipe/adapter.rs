@@ -2,6 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
+use clinlora_core::config::LLAMA_TARGETS;
 use clinlora_core::peft::adaption_prompt::AdaptionPromptConfig;
 use clinlora_core::peft::config::AdapterConfig;
 use clinlora_core::peft::lora::LoraConfig;
@@ -97,10 +98,10 @@ pub enum Encoder {
 }
 
 impl Adapter {
-    /// Hyper-parameters of a fresh adapter. A prompt that begins from a text has no ids yet; `base` is where its
-    /// tokenizer lies.
+    /// Hyper-parameters of a fresh adapter. `targets` are the layers of a LoRA that names none, those of the model's
+    /// architecture. A prompt that begins from a text has no ids yet; `base` is where its tokenizer lies.
     #[must_use]
-    pub fn config(&self, base: &Path) -> AdapterConfig {
+    pub fn config(&self, base: &Path, targets: [&str; 2]) -> AdapterConfig {
         match self.method.unwrap_or_default() {
             AdapterMethod::Lora => {
                 let default = LoraConfig::default();
@@ -108,7 +109,10 @@ impl Adapter {
                     r: self.r.unwrap_or(default.r),
                     alpha: self.alpha.unwrap_or(default.alpha),
                     dropout_prob: self.dropout.unwrap_or(default.dropout_prob),
-                    target_modules: self.target_modules.clone().unwrap_or(default.target_modules),
+                    target_modules: self
+                        .target_modules
+                        .clone()
+                        .unwrap_or_else(|| targets.map(str::to_owned).into()),
                     use_rslora: self.use_rslora.unwrap_or(default.use_rslora),
                 })
             }
@@ -207,7 +211,7 @@ impl Adapter {
                 )),
             };
         }
-        let config = self.config(Path::new(""));
+        let config = self.config(Path::new(""), LLAMA_TARGETS);
         let method = self.method.unwrap_or_default();
         if let Some((key, _)) = self.given().find(|(_, methods)| !methods.contains(&method)) {
             return Err(format!(

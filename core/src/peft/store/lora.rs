@@ -4,6 +4,7 @@ use serde_json::{Value, json};
 
 use super::TaskType;
 use super::keys::{Keys, modules_to_save};
+use crate::config::LLAMA_TARGETS;
 use crate::error::Error;
 use crate::peft::lora::LoraConfig;
 
@@ -61,7 +62,7 @@ pub(super) fn parse(keys: &Keys) -> Result<LoraConfig, Error> {
         let hint = "; it belongs to a base whose weights were changed";
         return Err(keys.unsupported("init_lora_weights", hint));
     }
-    let llama = || vec!["q_proj".into(), "v_proj".into()];
+    let llama = || LLAMA_TARGETS.map(String::from).into();
     Ok(LoraConfig {
         r: keys.count("r")?.unwrap_or(8), // PEFT's defaults
         alpha: keys.number("lora_alpha", 8.0)?,

@@ -11,7 +11,7 @@ mod keys;
 mod lora;
 mod prompt_learning;
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use burn::tensor::{DType, Device, Tensor, TensorData};
 use safetensors::Dtype;
@@ -24,7 +24,7 @@ use super::prefix::Prefix;
 use super::stack::{self, decoder_shape, in_preamble};
 use super::virtual_tokens::VirtualTokens;
 use crate::error::{Error, Misshapen};
-use crate::model::head::{HEADS, is_head};
+use crate::model::head::{HEADS, HeadValues, SCORE, is_head, set_head_values};
 use crate::params::{Owner, Walk, for_each_param};
 use crate::weights::checkpoint::{TensorSource, decode};
 
@@ -63,7 +63,7 @@ pub struct StoredAdapter {
     stated_shape: Option<StatedShape>,
     tensors: Tensors,
     encoder: Option<Tensors>,
-    head: Tensors,
+    head: Option<HeadValues>,
     device: Device,
 }
 
@@ -96,27 +96,29 @@ impl StoredAdapter {
             stated_shape,
             tensors: Tensors::new(),
             encoder: None,
-            head: Tensors::new(),
+            head: None,
             device: device.clone(),
         };
-        let mut unexpected = Vec::new();
+        let (mut unexpected, mut head) = (Vec::new(), Tensors::new());
         for (stored_name, tensor) in read_tensors(name, weights, device)? {
             let Some(path) = model_path(&stored_name) else {
                 unexpected.push(stored_name);
                 continue;
             };
             if is_head(&path) {
-                stored.head.insert(path, tensor);
+                head.insert(path, tensor);
             } else {
                 stored.tensors.insert(path, tensor);
             }
         }
-        if unexpected.is_empty() {
+        let missing = missing_halves(&stored.config, &mut stored.tensors, &mut unexpected);
+        if missing.is_empty() && unexpected.is_empty() {
+            stored.head = head_values(name, head)?;
             return Ok(stored);
         }
         Err(Error::Tensors {
             what: format!("adapter {name}"),
-            missing: Vec::new(),
+            missing,
             unexpected,
             misshapen: Vec::new(),
         })
@@ -141,17 +143,13 @@ impl StoredAdapter {
     /// Number of labels of the head in the folder, if there is one.
     #[must_use]
     pub fn num_labels(&self) -> Option<usize> {
-        let weights = HEADS.map(|head| format!("{head}.weight"));
-        let (shape, _) = weights.iter().find_map(|name| self.head.get(name))?;
-        shape.first().copied()
+        self.head.as_ref().map(HeadValues::num_labels)
     }
 
-    /// The head of a LLaMA classifier in the folder, `[labels, D]`, if there is one.
+    /// The head in the folder, if there is one.
     #[must_use]
-    pub fn head(&self) -> Option<Tensor<2>> {
-        let (shape, values) = self.head.get("score.weight")?;
-        let shape: [usize; 2] = shape.as_slice().try_into().ok()?;
-        Some(values.clone().reshape(shape))
+    pub fn head(&self) -> Option<&HeadValues> {
+        self.head.as_ref()
     }
 
     /// Values the method trained, as far as the folder holds them; the head not counted.
@@ -173,7 +171,7 @@ impl StoredAdapter {
 
     /// Forgets the head in the folder.
     pub fn drop_head(&mut self) {
-        self.head.clear();
+        self.head = None;
     }
 
     /// Puts the adapter on `model`, active and trainable, and its head, if both have one, in the model's place for it.
@@ -196,8 +194,8 @@ impl StoredAdapter {
         if let (Some(stated), Some(shape)) = (stated_shape, decoder_shape(model)) {
             stated.check(&name, &shape, matches!(config, AdapterConfig::Prefix(_)))?;
         }
-        if has_head(model) {
-            fill(model, &Owner::Base, "the classification head", head, is_head)?;
+        if let Some(head) = &head {
+            set_head_values(model, head)?;
         }
         let output = encoder
             .as_ref()
@@ -212,7 +210,7 @@ impl StoredAdapter {
         }
         let what = format!("adapter {name}");
         let owner = Owner::Adapter(name.clone());
-        let filled = fill(model, &owner, &what, tensors, |_| true)
+        let filled = fill(model, &owner, &what, tensors)
             .and_then(|()| output.map_or(Ok(()), |output| check_encoder(model, &name, &output)));
         if filled.is_err() {
             stack::detach(model, &name)?;
@@ -229,12 +227,71 @@ fn has_encoder(config: &AdapterConfig) -> bool {
     }
 }
 
-fn has_head(model: &mut dyn Walk) -> bool {
-    let mut found = false;
-    for_each_param(model, |owner, name, _| {
-        found |= *owner == Owner::Base && is_head(name)
-    });
-    found
+/// Takes what is no tensor of the method out of `tensors`, into `unexpected`; returns the names that what is left cannot do
+/// without.
+fn missing_halves(
+    config: &AdapterConfig,
+    tensors: &mut Tensors,
+    unexpected: &mut Vec<String>,
+) -> Vec<String> {
+    let halves: &[&str] = match config {
+        AdapterConfig::Lora(_) => &[".lora_A.weight", ".lora_B.weight"],
+        AdapterConfig::AdaptionPrompt(_) => &[".adaption_prompt", ".adaption_gate"],
+        AdapterConfig::Prefix(_) | AdapterConfig::Prompt(_) | AdapterConfig::PTuning(_) => {
+            &[PROMPT_EMBEDDINGS]
+        }
+    };
+    let place = |name: &str| {
+        halves
+            .iter()
+            .find_map(|half| name.strip_suffix(half).map(str::to_owned))
+    };
+    unexpected.extend(tensors.keys().filter(|name| place(name).is_none()).cloned());
+    tensors.retain(|name, _| place(name).is_some());
+    let mut places: BTreeSet<String> = tensors.keys().filter_map(|name| place(name)).collect();
+    if halves == [PROMPT_EMBEDDINGS] {
+        places.insert(String::new());
+    }
+    let needed = places
+        .iter()
+        .flat_map(|place| halves.iter().map(move |half| format!("{place}{half}")));
+    needed.filter(|name| !tensors.contains_key(name)).collect()
+}
+
+/// The head among the tensors of a file, if it holds one.
+fn head_values(adapter: &str, mut tensors: Tensors) -> Result<Option<HeadValues>, Error> {
+    let Some((path, weight)) = HEADS
+        .into_iter()
+        .find_map(|path| Some((path, tensors.remove(&format!("{path}.weight"))?)))
+    else {
+        return match tensors.into_keys().next() {
+            None => Ok(None),
+            Some(name) => refuse(adapter, format!("{name} stands without the weight of its head")),
+        };
+    };
+    let (shape, weight) = weight;
+    let Ok(shape) = <[usize; 2]>::try_from(shape) else {
+        return refuse(adapter, format!("{path}.weight is no matrix"));
+    };
+    let bias = tensors.remove(&format!("{path}.bias"));
+    if (path == SCORE) == bias.is_some() || !tensors.is_empty() {
+        let reason =
+            "its head is neither LLaMA's (score.weight) nor BERT's (classifier.weight and classifier.bias)";
+        return refuse(adapter, reason);
+    }
+    if bias
+        .as_ref()
+        .is_some_and(|(bias, _)| bias.as_slice() != &shape[..1])
+    {
+        return refuse(
+            adapter,
+            format!("{path}.bias does not have one value for each label"),
+        );
+    }
+    Ok(Some(HeadValues {
+        weight: weight.reshape(shape),
+        bias: bias.map(|(_, values)| values),
+    }))
 }
 
 /// Name in the model of a tensor in PEFT's file, or `None` if it is no adapter's.
@@ -303,20 +360,11 @@ fn attach_empty(
     Ok(())
 }
 
-/// Sets every tensor of `owner` that `wanted` names from `tensors`, or, if they do not fit one another, none of them.
-fn fill(
-    model: &mut dyn Walk,
-    owner: &Owner,
-    what: &str,
-    mut tensors: Tensors,
-    wanted: impl Fn(&str) -> bool,
-) -> Result<(), Error> {
-    if tensors.is_empty() && *owner == Owner::Base {
-        return Ok(());
-    }
+/// Sets every tensor of `owner` from `tensors`, or, if they do not fit one another, none of them.
+fn fill(model: &mut dyn Walk, owner: &Owner, what: &str, mut tensors: Tensors) -> Result<(), Error> {
     let (mut missing, mut misshapen, mut fitting) = (Vec::new(), Vec::new(), Vec::new());
     for_each_param(model, |whose, name, param| {
-        if whose != owner || !wanted(name) {
+        if whose != owner {
             return;
         }
         match tensors.get(name) {
@@ -341,7 +389,6 @@ fn fill(
     }
     for_each_param(model, |whose, name, mut param| {
         if whose == owner
-            && wanted(name)
             && let Some((_, values)) = tensors.remove(name)
         {
             param.set_flat(values);
