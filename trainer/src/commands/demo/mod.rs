@@ -245,15 +245,6 @@ impl Walkthrough<'_> {
         Recipe::read(&path, &overrides, purpose)
     }
 
-    fn options<'t>(&self, title: &'t str) -> RunOptions<'t> {
-        RunOptions {
-            title,
-            resume: false,
-            overwrite: false,
-            brief: true,
-        }
-    }
-
     fn base(&self) -> Result<PathBuf> {
         let overrides = [
             ("out", self.path("base")),
@@ -266,7 +257,7 @@ impl Walkthrough<'_> {
             trainable,
             summary,
             ..
-        } = pretrain(&recipe, self.common, &self.options("base"))?;
+        } = pretrain(&recipe, self.common, &RunOptions::anew("base"))?;
         self.say(format_args!(
             "base: {trainable} values from scratch, {} updates",
             summary.updates
@@ -287,7 +278,7 @@ impl Walkthrough<'_> {
             trainable,
             summary,
             ..
-        } = pretrain(&recipe, self.common, &self.options("clinical adapter"))?;
+        } = pretrain(&recipe, self.common, &RunOptions::anew("clinical adapter"))?;
         self.say(format_args!(
             "clinical adapter: {trainable} values, {} updates",
             summary.updates
@@ -334,7 +325,7 @@ impl Walkthrough<'_> {
             overrides.push(("adapter.0.path", clinical.to_owned()));
         }
         let recipe = self.recipe(variant.recipe, Purpose::Finetune, &overrides)?;
-        let outcome = finetune(&recipe, self.common, &self.options(&name))?;
+        let outcome = finetune(&recipe, self.common, &RunOptions::anew(&name))?;
 
         let definition = table::read_task(&self.task_file(task, "task.toml"))?;
         let test = self.task_file(task, "test.csv");
