@@ -197,8 +197,8 @@ impl Walkthrough<'_> {
         self.path("tasks").join(task.to_lowercase()).join(file)
     }
 
-    /// Makes the pretraining notes. Those of radiology alone are set apart for the base, which is to know clinical English
-    /// and not what the adapters are for.
+    /// Makes the pretraining notes, and parts those of training in two: the base is made from the first part, the clinical
+    /// adapter from the second.
     fn notes(&self) -> Result<()> {
         prepare_notes(&NoteOptions {
             mimic4_note: self.path("hospital").join(cohort::MIMIC4_NOTE),
@@ -211,17 +211,17 @@ impl Walkthrough<'_> {
             overwrite: false,
         })?;
         let train = files::read_text(&self.path("notes/train.jsonl"))?;
-        let radiology: String = train
-            .lines()
-            .filter(|line| line.contains("-RR-"))
-            .map(|line| format!("{line}\n"))
-            .collect();
-        files::write_atomic(&self.path("notes/radiology.jsonl"), radiology.as_bytes())?;
-        self.say(format_args!(
-            "notes: {} to train on, {} of them of radiology",
-            train.lines().count(),
-            radiology.lines().count()
-        ));
+        let lines: Vec<&str> = train.lines().collect();
+        for (part, place) in [("first", 0), ("second", 1)] {
+            let text: String = lines
+                .iter()
+                .skip(place)
+                .step_by(2)
+                .map(|line| format!("{line}\n"))
+                .collect();
+            files::write_atomic(&self.path(&format!("notes/{part}.jsonl")), text.as_bytes())?;
+        }
+        self.say(format_args!("notes: {} to train on", lines.len()));
         Ok(())
     }
 
@@ -248,7 +248,7 @@ impl Walkthrough<'_> {
     fn base(&self) -> Result<PathBuf> {
         let overrides = [
             ("out", self.path("base")),
-            ("data.train", self.path("notes/radiology.jsonl")),
+            ("data.train", self.path("notes/first.jsonl")),
             ("data.valid", self.path("notes/valid.jsonl")),
         ];
         let recipe = self.recipe(BASE, Purpose::Pretrain, &overrides)?;
@@ -269,7 +269,7 @@ impl Walkthrough<'_> {
         let overrides = [
             ("out", self.path("clinical")),
             ("base.path", base.to_owned()),
-            ("data.train", self.path("notes/train.jsonl")),
+            ("data.train", self.path("notes/second.jsonl")),
             ("data.valid", self.path("notes/valid.jsonl")),
         ];
         let recipe = self.recipe(CLINICAL, Purpose::Pretrain, &overrides)?;
