@@ -198,7 +198,10 @@ fn a_tokenizer_that_does_not_fit_is_refused() {
     workshop.write("base/tokenizer.json", "{\"model\": 3}");
     nothing_is_written(&workshop, &["base/tokenizer.json"]);
     std::fs::remove_file(workshop.file("base/tokenizer.json")).expect("there");
-    nothing_is_written(&workshop, &["neither tokenizer.json, tokenizer.model nor vocab.txt"]);
+    nothing_is_written(
+        &workshop,
+        &["neither tokenizer.json, tokenizer.model nor vocab.txt"],
+    );
 }
 
 #[test]
