@@ -155,7 +155,7 @@ pub struct PrepareTasks {
     /// Folder to make.
     #[arg(long, value_name = "DIR")]
     pub out: PathBuf,
-    /// Folder of `mimic_train.csv`, `mimic_val.csv` and `mimic_test.csv`, lists of SUBJECT_ID; without it patients are
+    /// Folder of `mimic_train.csv`, `mimic_val.csv` and `mimic_test.csv`, lists of `SUBJECT_ID`; without it patients are
     /// split 70/10/20 by hash.
     #[arg(long, value_name = "DIR")]
     pub splits: Option<PathBuf>,

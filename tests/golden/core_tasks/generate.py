@@ -7,6 +7,8 @@ by taking events apart at each start. Nothing here shares code with the program 
 """
 
 import csv
+import datetime
+import hashlib
 import random
 import re
 from pathlib import Path
@@ -206,8 +208,9 @@ def make_admissions():
     return pd.DataFrame(rows)
 
 
-def make_notes(admissions):
-    rows = []
+def make_notes(admissions, bedside):
+    """`bedside` are further rows: notes of nurses and therapists around the start of ventilation."""
+    rows = list(bedside)
     for row in admissions.itertuples():
         if row.name == "no note":
             continue
@@ -332,6 +335,200 @@ def coded(notes, labels):
     return notes.join(labels.rename("label"), how="inner")[["text", "label"]]
 
 
+# --- ventilation ----------------------------------------------------------------------------------------------------
+
+SETTINGS = {
+    "minute volume": [445, 448, 449, 450, 1340, 1486, 1600, 224687],
+    "tidal volume": [639, 654, 681, 682, 683, 684, 224684, 224685, 224686],
+    "airway pressures": [218, 436, 535, 444, 459, 224697, 224695, 224696, 224746, 224747],
+    "inspiratory pressure": [221, 1, 1211, 1655, 2000, 226873, 224738, 224419, 224750, 227187],
+    "plateau, APRV": [543, 5865, 5866, 224705, 224706, 224707, 224709],
+    "PEEP": [60, 437, 505, 506, 686, 220339, 224700],
+    "others": [3459, 501, 502, 503, 224702, 223, 667, 668, 669, 670, 671, 672, 224701],
+}
+ALL_SETTINGS = [item for items in SETTINGS.values() for item in items]
+OXYGEN_467 = ["Cannula", "Nasal Cannula", "Face Tent", "Aerosol-Cool", "Trach Mask", "Hi Flow Neb", "Non-Rebreather"]
+OXYGEN_467 += ["Venti Mask", "Medium Conc Mask", "Vapotherm", "T-Piece", "Hood", "Hut", "TranstrachealCat", "Heated Neb"]
+OXYGEN_467 += ["Ultrasonic Neb"]
+OXYGEN_226732 = ["Nasal cannula", "Face tent", "Aerosol-cool", "Trach mask ", "High flow neb", "Non-rebreather"]
+OXYGEN_226732 += ["Venti mask ", "Medium conc mask ", "T-piece", "High flow nasal cannula", "Ultrasonic neb", "Vapomist"]
+EXTUBATIONS = [227194, 225468, 225477]
+
+
+def make_births(admissions):
+    """Ages of exactly either side of 18 years among them, one patient of 300, one without a row."""
+    rows = []
+    for number, (subject, group) in enumerate(admissions.groupby("SUBJECT_ID")):
+        admitted = pd.Timestamp(group.ADMITTIME.min()).normalize()
+        days = {3: 6574, 6: 6575, 9: 109_600, 12: 0}.get(number, RNG.randint(19 * 366, 88 * 366))
+        if number != 15:
+            born = admitted.to_pydatetime() - datetime.timedelta(days=days)
+            rows.append([number, subject, born.strftime("%Y-%m-%d %H:%M:%S")])
+    return pd.DataFrame(rows, columns=["ROW_ID", "SUBJECT_ID", "DOB"])
+
+
+def make_stays(admissions):
+    rows = []
+    for row in admissions.itertuples():
+        for stay in range(RNG.choice([0, 1, 1, 1, 2])):
+            into = pd.Timestamp(row.ADMITTIME) + pd.Timedelta(seconds=RNG.randint(0, 3 * DAY) + stay * DAY)
+            rows.append([row.SUBJECT_ID, row.HADM_ID, 0, into.strftime("%Y-%m-%d %H:%M:%S")])
+    RNG.shuffle(rows)
+    table = pd.DataFrame(rows, columns=["SUBJECT_ID", "HADM_ID", "ICUSTAY_ID", "INTIME"])
+    table["ICUSTAY_ID"] = [200_000 + 7 * number for number in range(len(table))]
+    table.insert(0, "ROW_ID", range(len(table)))
+    return table
+
+
+def make_events(stays):
+    """Signs of ventilation with gaps either side of 8 hours, oxygen, extubations, errors and missing values."""
+    charted, procedures = [], []
+    for row in stays.itertuples():
+        if RNG.random() < 0.15:
+            continue
+        moment = pd.Timestamp(row.INTIME).floor("min") + pd.Timedelta(minutes=RNG.randint(0, 600))
+        days = RNG.choice([0.2, 1.7, 1.75, 2, 4, 6.7, 6.75, 6.8, 7, 9])
+        end = moment + pd.Timedelta(days=days)
+        first = True
+
+        def chart(item, value, error="", stay=row.ICUSTAY_ID):
+            charted.append([row.SUBJECT_ID, stay, item, moment.strftime("%Y-%m-%d %H:%M:%S"), value, error])
+
+        while moment <= end:
+            kind = 0.0 if first or moment == end else RNG.random()
+            first = False
+            if kind < 0.70:
+                item = RNG.choice(ALL_SETTINGS + [223849, 720, 223848, 467])
+                chart(item, {467: "Ventilator", 720: "Drager", 223848: "Evita 4"}.get(item, RNG.choice(["5", "NA", "12.5"])))
+                if RNG.random() < 0.2:
+                    chart(*RNG.choice([(467, "Cannula"), (226732, "Endotracheal tube"), (640, "Extubated"), (470, "2")]))
+            elif kind < 0.76:
+                item = RNG.choice([467, 226732])
+                chart(item, RNG.choice(OXYGEN_467 if item == 467 else OXYGEN_226732))
+            elif kind < 0.80:
+                chart(640, RNG.choice(["Extubated", "Self Extubation", "Not Extubated"]))
+                if RNG.random() < 0.4:
+                    chart(467, "Face Tent")
+            elif kind < 0.85:
+                procedures.append([row.SUBJECT_ID, row.ICUSTAY_ID, moment.strftime("%Y-%m-%d %H:%M:%S"), RNG.choice(EXTUBATIONS)])
+                if RNG.random() < 0.5:
+                    chart(RNG.choice([445, 467]), "Ventilator")
+            elif kind < 0.88:
+                procedures.append([row.SUBJECT_ID, row.ICUSTAY_ID, moment.strftime("%Y-%m-%d %H:%M:%S"), 224263])
+            else:  # rows that say nothing
+                choice = RNG.choice(["null", "error", "other", "stay", "device", "unrelated"])
+                if choice == "null":
+                    chart(445, "")
+                elif choice == "error":
+                    chart(640, "Extubated", "1")
+                elif choice == "other":
+                    chart(*RNG.choice([(720, "Other/Remarks"), (223848, "Other"), (467, "None"), (226732, "None")]))
+                elif choice == "stay":
+                    chart(445, "8", stay="")
+                elif choice == "device":
+                    chart(467, "nasal cannula", RNG.choice(["", "0"]))
+                else:
+                    chart(211, "88", "0")
+            step = RNG.choice([0, 60, 240, 240, 360, 420, 480, 480, 481, 600])
+            following = moment + pd.Timedelta(minutes=step)
+            moment = end if moment < end < following else following
+    columns = ["SUBJECT_ID", "ICUSTAY_ID", "ITEMID", "CHARTTIME", "VALUE", "ERROR"]
+    RNG.shuffle(charted)
+    charted = pd.DataFrame(charted, columns=columns)
+    charted.insert(0, "ROW_ID", range(len(charted)))
+    procedures = pd.DataFrame(procedures, columns=["SUBJECT_ID", "ICUSTAY_ID", "STARTTIME", "ITEMID"])
+    procedures.insert(0, "ROW_ID", range(len(procedures)))
+    return charted, procedures
+
+
+def ventilation(charted, procedures):
+    """The two queries of the MIMIC Code Repository as operations on frames: flags, lags, running sums, groups.
+
+    Rows of both tables at one moment of one stay are one row here, as there rows of equal time have no order.
+    """
+    chart = charted[(charted.VALUE != "") & (charted.ERROR != "1") & (charted.ICUSTAY_ID != "")].copy()
+    item, value = chart.ITEMID, chart.VALUE
+    chart["vent"] = (
+        item.isin(ALL_SETTINGS)
+        | (item == 223849)
+        | ((item == 720) & (value != "Other/Remarks"))
+        | ((item == 223848) & (value != "Other"))
+        | ((item == 467) & (value == "Ventilator"))
+    )
+    chart["oxygen"] = ((item == 467) & value.isin(OXYGEN_467)) | ((item == 226732) & value.isin(OXYGEN_226732))
+    chart["extubated"] = (item == 640) & value.isin(["Extubated", "Self Extubation"])
+    chart = chart.rename(columns={"ICUSTAY_ID": "stay", "CHARTTIME": "time"})
+    taken_off = procedures[procedures.ITEMID.isin(EXTUBATIONS)]
+    taken_off = taken_off.rename(columns={"ICUSTAY_ID": "stay", "STARTTIME": "time"}).assign(
+        vent=False, oxygen=False, extubated=True
+    )
+    columns = ["stay", "time", "vent", "oxygen", "extubated"]
+    rows = pd.concat([chart[columns], taken_off[columns]])
+    rows["time"] = pd.to_datetime(rows.time)
+    rows = rows.groupby(["stay", "time"], as_index=False).max().sort_values(["stay", "time"]).reset_index(drop=True)
+    rows["in_event"] = rows.vent | rows.extubated
+    rows["last_vent"] = rows[rows.vent].groupby("stay")["time"].shift()
+    rows["off_before"] = rows.groupby(["stay", "in_event"])["extubated"].shift().fillna(False)
+    new = rows.off_before | (~rows.vent & rows.oxygen) | (rows.vent & (rows.time - rows.last_vent > pd.Timedelta(hours=8)))
+    rows["number"] = new.astype(int).groupby(rows.stay).cumsum()
+    events = rows[rows.in_event].groupby(["stay", "number"]).agg(
+        start=("time", "min"), end=("time", "max"), vent=("vent", "max")
+    )
+    events = events[(events.start != events.end) & events.vent].reset_index()
+    return events[["stay", "start", "end"]]
+
+
+def make_bedside(stays, durations):
+    """Notes around the first start of each stay, on and off the edges of the 48 hours."""
+    rows = []
+    starts = durations.groupby("stay").start.min()
+    for row in stays.itertuples():
+        if row.ICUSTAY_ID not in starts.index:
+            continue
+        offset = RNG.choice([0, 0, 3600, 48 * 3600, 48 * 3600, 48 * 3600 + 1, -1, 20 * 3600])
+        category = RNG.choice(["Nursing", "Nursing/other", "Respiratory ", "Nursing", "Physician ", "nursing"])
+        moment = starts[row.ICUSTAY_ID] + pd.Timedelta(seconds=offset)
+        time = RNG.choice([moment.strftime("%Y-%m-%d %H:%M:%S")] * 9 + [""])
+        rows.append([row.SUBJECT_ID, row.HADM_ID, moment.strftime("%Y-%m-%d"), time, category, "Report", "Remains intubated."])
+    return rows
+
+
+def pmv(folder, durations):
+    """HADM_ID and label of the cohort."""
+    read = lambda name, **options: pd.read_csv(folder / f"{name}.csv", **options)
+    stays = read("ICUSTAYS").merge(read("ADMISSIONS")[["HADM_ID", "ADMITTIME"]], on="HADM_ID")
+    stays = stays.merge(read("PATIENTS")[["SUBJECT_ID", "DOB"]], on="SUBJECT_ID")
+    age = [
+        (pd.Timestamp(a).to_pydatetime().date() - pd.Timestamp(b).to_pydatetime().date()).days / 365.242
+        for a, b in zip(stays.ADMITTIME, stays.DOB)
+    ]
+    stays = stays[np.array(age) >= 18]
+    codes = read("DIAGNOSES_ICD", dtype=str)
+    codes["HADM_ID"] = codes.HADM_ID.astype(int)
+    titles = read("D_ICD_DIAGNOSES", dtype=str).set_index("ICD9_CODE").LONG_TITLE
+    excluded = codes.ICD9_CODE.str.match(r"14\d|941|948[3-9]|(?:3589|3590|3591|35801)$", na=False)
+    excluded |= codes.ICD9_CODE.map(titles).str.contains("donor", na=False)
+    stays = stays[~stays.HADM_ID.isin(codes[excluded].HADM_ID)]
+    spans = durations.groupby("stay").agg(first=("start", "min"), last=("end", "max"))
+    stays = stays.merge(spans, left_on="ICUSTAY_ID", right_index=True)
+    days = (stays["last"] - stays["first"]) / pd.Timedelta(days=1) + 0.25
+    longest = set(stays[days >= 7].HADM_ID)
+    stays = stays[days >= 2].sort_values("INTIME", kind="stable").drop_duplicates("HADM_ID", keep="first")
+    notes = read("NOTEEVENTS")
+    notes = notes[notes.CATEGORY.str.strip().isin(["Nursing", "Nursing/other", "Respiratory"])].dropna(subset=["HADM_ID"])
+    notes = notes.merge(stays[["HADM_ID", "first"]], on="HADM_ID")
+    after = pd.to_datetime(notes.CHARTTIME) - notes["first"]
+    noted = set(notes[(after >= pd.Timedelta(0)) & (after <= pd.Timedelta(hours=48))].HADM_ID)
+    kept = [hadm for hadm in stays.HADM_ID if hadm in noted]
+    return pd.DataFrame({"label": [str(int(hadm in longest)) for hadm in kept]}, index=pd.Index(kept, name="HADM_ID"))
+
+
+def tenth(number):
+    """The split 80/10/10 by the hash of a number."""
+    place = int.from_bytes(hashlib.sha256(str(number).encode()).digest()[:8], "big") % 100
+    return "train" if place < 80 else "valid" if place < 90 else "test"
+
+
 def write_expected(task, frame, split_of):
     for split in ("train", "valid", "test"):
         part = frame[frame.index.map(lambda hadm: split_of.get(hadm) == split)].sort_index()
@@ -346,11 +543,20 @@ def main():
             old.unlink()
     folder = HERE / "mimic3"
     admissions = make_admissions()
-    notes = make_notes(admissions)
+    births = make_births(admissions)
+    stays = make_stays(admissions)
+    charted, procedures = make_events(stays)
+    durations = ventilation(charted, procedures)
+    notes = make_notes(admissions, make_bedside(stays, durations))
+    write(births, "mimic3/PATIENTS.csv")
+    write(stays, "mimic3/ICUSTAYS.csv")
+    write(charted, "mimic3/CHARTEVENTS.csv")
+    write(procedures, "mimic3/PROCEDUREEVENTS_MV.csv")
+    durations.to_csv(HERE / "expected" / "ventilation.csv", index=False, lineterminator="\n")
     write(admissions[admissions.name != "never in ADMISSIONS"], "mimic3/ADMISSIONS.csv")
     order = ["TEXT", "CATEGORY", "ROW_ID", "HADM_ID", "SUBJECT_ID", "ISERROR", "CHARTTIME", "CHARTDATE", "DESCRIPTION"]
     write(notes, "mimic3/NOTEEVENTS.csv", order, quoting=csv.QUOTE_ALL)
-    write(make_codes(admissions, DIAGNOSES, 6), "mimic3/DIAGNOSES_ICD.csv")
+    write(make_codes(admissions, 4 * DIAGNOSES[:14] + DIAGNOSES, 6), "mimic3/DIAGNOSES_ICD.csv")
     write(make_codes(admissions, PROCEDURES, 4), "mimic3/PROCEDURES_ICD.csv")
     write(code_table(DIAGNOSES), "mimic3/D_ICD_DIAGNOSES.csv")
     write(code_table(PROCEDURES), "mimic3/D_ICD_PROCEDURES.csv")
@@ -369,13 +575,18 @@ def main():
     split_of = {hadm: renamed.get(split_of_subject[subject]) for hadm, subject in found.SUBJECT_ID.items()}
     write_expected("los", los(found, table), split_of)
     write_expected("mor", mor(found, table), split_of)
+    cohort = pmv(folder, durations)
+    mor_notes = mor(found, table)
+    mor_notes = mor_notes[mor_notes.index.map(lambda hadm: split_of.get(hadm) is not None)]
+    joined = mor_notes[["text"]].join(cohort, how="inner")
+    write_expected("pmv", joined, {hadm: tenth(hadm) for hadm in joined.index})
     for task, name, whole_numbers in (("diag", "DIAGNOSES_ICD.csv", False), ("proc", "PROCEDURES_ICD.csv", True)):
         labels, vocabulary = short_codes(folder, name, whole_numbers)
         write_expected(task, coded(found, labels), split_of)
         (HERE / "expected" / f"{task}-labels.txt").write_text("\n".join(vocabulary) + "\n")
     for path in sorted(HERE.rglob("*.csv")):
         assert path.stat().st_size < 200_000, f"{path} is too large to commit"
-    print(f"{len(admissions)} admissions, {len(notes)} notes, {len(found)} admission notes")
+    print(f"{len(admissions)} admissions, {len(notes)} notes, {len(found)} admission notes, {len(cohort)} ventilated, {len(joined)} with a note")
 
 
 if __name__ == "__main__":

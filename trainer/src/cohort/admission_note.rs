@@ -6,7 +6,7 @@
 use super::course::{Admission, Grade};
 use super::knowledge::{FAMILY, Service, System};
 use super::patient::Patient;
-use super::phrasing::{capitalise, mistype, wrap};
+use super::phrasing::{capitalise, capitalised, mistype, wrap};
 use super::physiology::Oxygen;
 use super::present_illness::{self, oxygen_words};
 use super::random::Chance;
@@ -248,11 +248,6 @@ fn hides(admission: &Admission, part: &str) -> bool {
         "NEURO" | "Neuro" => nerves,
         _ => false,
     }
-}
-
-fn capitalised(mut text: String) -> String {
-    capitalise(&mut text);
-    text
 }
 
 fn family_history(voice: &Voice<'_>, chance: &mut Chance) -> String {

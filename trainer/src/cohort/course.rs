@@ -15,7 +15,7 @@ use super::physiology::{Labs, Oxygen, Vitals, labs, oxygen, vitals};
 use super::random::{Chance, sigmoid};
 use super::ventilation::Episode;
 
-/// ADMISSION_TYPE.
+/// `ADMISSION_TYPE`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum AdmissionKind {
     /// `ELECTIVE`
@@ -64,13 +64,13 @@ pub(super) struct Event {
 pub(crate) struct Admission {
     /// Which of the patient's it is, from 0.
     pub(super) number: u8,
-    /// HADM_ID, outside the range of MIMIC's.
+    /// `HADM_ID`, outside the range of MIMIC's.
     pub(crate) hadm_id: u64,
     pub(super) admitted: Moment,
     pub(super) discharged: Moment,
     /// Age at admission.
     pub(crate) age_years: f64,
-    /// ADMISSION_TYPE.
+    /// `ADMISSION_TYPE`.
     pub(crate) kind: AdmissionKind,
     pub(super) origin: Origin,
     pub(super) problem: &'static Problem,
@@ -92,9 +92,9 @@ pub(crate) struct Admission {
     pub(super) unit_stays: Vec<UnitStay>,
     /// The chance of dying in hospital as it stood at the door, noise excluded.
     pub(crate) death_risk: f64,
-    /// HOSPITAL_EXPIRE_FLAG.
+    /// `HOSPITAL_EXPIRE_FLAG`.
     pub(crate) died: bool,
-    /// DISCHARGE_LOCATION.
+    /// `DISCHARGE_LOCATION`.
     pub(super) destination: &'static str,
     /// ICD-9 diagnosis codes, the principal one first.
     pub(crate) diagnoses: Vec<&'static str>,
@@ -102,7 +102,7 @@ pub(crate) struct Admission {
     pub(crate) procedures: Vec<&'static str>,
 }
 
-/// First of the HADM_IDs; a patient has room for eight.
+/// First of the `HADM_IDs`; a patient has room for eight.
 const FIRST_ADMISSION: u64 = 30_000_000;
 
 /// Makes in-hospital mortality what MIMIC-III's is.
@@ -223,7 +223,7 @@ impl Admission {
         self.kind == AdmissionKind::Elective
     }
 
-    /// Whether its intensive care charted in MetaVision, which came after CareVue.
+    /// Whether its intensive care charted in `MetaVision`, which came after `CareVue`.
     pub(super) fn is_metavision(&self) -> bool {
         // The years are shifted at random, so the system is any property of the patient that no one sees.
         (self.hadm_id / 8).wrapping_mul(0x9E37_79B9_7F4A_7C15) >> 32 & 0xFF < 98
@@ -291,7 +291,7 @@ impl Admission {
             };
             if chance.happens(p) {
                 let code =
-                    what.codes[chance.weighted((0..what.codes.len()).map(|rank| 0.5_f64.powi(rank as i32)))];
+                    what.codes[chance.weighted((0..).take(what.codes.len()).map(|rank| 0.5_f64.powi(rank)))];
                 self.events.push(Event { what, code });
             }
         }

@@ -2,13 +2,14 @@
 //!
 //! Most follow the form that an editor fills in; a fifth are dictated, with headings in capitals and the text beside
 //! them. Some lack a section, name it otherwise or run two together; a few of those who die have a physical exam that
-//! says so, which is what the removal of leaks is for.
+//! says so, which is what the removal of leaks is for. Of few admissions there is nothing but a letter.
 
 use super::admission_note::{self, Bodies, Section};
 use super::course::Admission;
 use super::hospital_course as hospital;
 use super::newborn;
 use super::patient::{Patient, Sex};
+use super::phrasing::wrap;
 use super::random::{Chance, Purpose};
 use super::voice::{Marks, Voice};
 
@@ -26,6 +27,9 @@ pub(crate) fn discharge_summary(patient: &Patient, admission: &Admission, marks:
     };
     if patient.newborn {
         return marked(&newborn::summary(&voice, chance), marks);
+    }
+    if chance.happens(LETTERS) {
+        return marked(&letter(&voice, chance), marks);
     }
     let studies = voice.say(admission.problem.studies, chance);
     let mut bodies = admission_note::write(&voice, &studies, chance);
@@ -45,6 +49,22 @@ pub(super) fn marked(text: &str, marks: Marks) -> String {
         Marks::Brackets => format!("{SYNTHETIC}\n\n{text}\n"),
         Marks::Underscores => format!("{text}\n\n{SYNTHETIC}\n").replace('\n', " \n"),
     }
+}
+
+/// Share of admissions of which only a letter is kept: it has no section, so that there is no admission note.
+const LETTERS: f64 = 0.004;
+
+/// A letter to the family's doctor.
+fn letter(voice: &Voice<'_>, chance: &mut Chance) -> String {
+    let admission = voice.admission;
+    let (from, to) = (
+        voice.date(admission.admitted, true),
+        voice.date(admission.discharged, true),
+    );
+    let complaint = voice.say(admission.problem.complaint, chance);
+    let opening = voice.say("Dear Dr. <doctor>,\n\nThank you for {referring|allowing us to see} <name>, a <age> year old <man> who was on our service from", chance);
+    let end = voice.say("{A full summary will follow|The dictated summary is to follow}. Please call {the ward|<phone>} with any questions.\n\nSincerely,\n<doctor>", chance);
+    wrap(&format!("{opening} {from} to {to} for {complaint}. {end}"))
 }
 
 /// Sections that someone did not write.

@@ -28,7 +28,7 @@ pub(crate) const MOST_PATIENTS: u64 = 1_000_000;
 const SECOND_HOSPITAL: u64 = 50_000_000;
 
 /// Patients made by one thread at a time.
-const CHUNK: u64 = 32;
+const CHUNK: usize = 32;
 
 /// What was written.
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -54,15 +54,15 @@ pub(crate) fn write(patients: u64, seed: u64, folder: &Path, progress: &mut Prog
         pages.replace(rows);
         files.append(&pages)?;
     }
-    let batch = CHUNK * 4 * rayon::current_num_threads() as u64;
+    let batch = (CHUNK * 4 * rayon::current_num_threads()) as u64;
     let mut tally = Tally::default();
     let mut start = 0;
     while start < patients {
         let end = patients.min(start + batch);
-        let starts: Vec<u64> = (start..end).step_by(CHUNK as usize).collect();
+        let starts: Vec<u64> = (start..end).step_by(CHUNK).collect();
         let chunks: Vec<(Pages, Tally)> = starts
             .into_par_iter()
-            .map(|first| chunk(seed, first, end.min(first + CHUNK)))
+            .map(|first| chunk(seed, first, end.min(first + CHUNK as u64)))
             .collect();
         for (pages, counted) in &chunks {
             files.append(pages)?;
@@ -140,7 +140,7 @@ rows describes a person, and none of these synthetic patients is in the tables o
 /// Where rows go.
 enum Sink {
     Plain(BufWriter<File>),
-    Compressed(GzEncoder<BufWriter<File>>),
+    Compressed(Box<GzEncoder<BufWriter<File>>>),
 }
 
 /// One table on disk.
@@ -156,11 +156,11 @@ impl Open {
         let path = folder.join(table.folder()).join(table.file());
         let file = BufWriter::with_capacity(1 << 16, File::create(&path).at(&path)?);
         let sink = if table.file().ends_with(".gz") {
-            Sink::Compressed(
+            Sink::Compressed(Box::new(
                 GzBuilder::new()
                     .comment(SYNTHETIC)
                     .write(file, Compression::fast()),
-            )
+            ))
         } else {
             Sink::Plain(file)
         };

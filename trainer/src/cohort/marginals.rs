@@ -341,11 +341,11 @@ fn auroc(risks: &[Vec<u64>; 2]) -> f64 {
     }
 }
 
-/// Prints the marginals beside MIMIC-III's.
+/// The marginals beside MIMIC-III's, as a table of text.
 ///
 /// Published: Johnson et al., MIMIC-III, Scientific Data 3:160035 (2016), tables 1 and 2, for adults; the classes of stay and
 /// the mortality of admission notes are those of van Aken et al., EACL 2021 (CORe); codes are counted in the tables.
-pub(crate) fn print(summary: &Summary) {
+pub(crate) fn table(summary: &Summary) -> String {
     let m = &summary.marginals;
     let percent = |share: f64| format!("{:.1} %", 100.0 * share);
     let spread = |q: Quartiles| format!("{:.1} ({:.1}-{:.1})", q.median, q.first, q.third);
@@ -420,16 +420,14 @@ pub(crate) fn print(summary: &Summary) {
             "",
         ),
     ];
-    println!("{:34}{:>20}  {}", "", "here", "MIMIC-III");
+    let mut table = format!("{:>54}  MIMIC-III", "here");
     for (name, here, there) in lines {
-        println!("{name:34}{here:>20}  {there}");
+        table += &format!("\n{name:34}{here:>20}  {there}");
     }
     for (code, name, count) in COMMON_CODES {
         let there = percent(count / MIMIC_PATIENTS);
-        println!(
-            "{:34}{:>20}  {there}",
-            format!("{code} {name}"),
-            percent(m.code_shares[code])
-        );
+        let name = format!("{code} {name}");
+        table += &format!("\n{name:34}{:>20}  {there}", percent(m.code_shares[code]));
     }
+    table
 }

@@ -32,5 +32,5 @@ mod ventilation;
 mod voice;
 
 pub(crate) use hospital::{MOST_PATIENTS, write};
-pub(crate) use marginals::print;
+pub(crate) use marginals::table;
 pub(crate) use tables::{MIMIC3, MIMIC4_NOTE};

@@ -49,7 +49,7 @@ pub(crate) struct Patient {
     /// Position in the hospital: with the seed, all that a patient depends on.
     pub(super) index: u64,
     pub(super) seed: u64,
-    /// SUBJECT_ID, outside the range of MIMIC's.
+    /// `SUBJECT_ID`, outside the range of MIMIC's.
     pub(crate) subject_id: u64,
     /// Sex.
     pub(crate) sex: Sex,
@@ -69,7 +69,7 @@ pub(crate) struct Patient {
     pub(crate) admissions: Vec<Admission>,
 }
 
-/// First of the SUBJECT_IDs: MIMIC-III's end below 100,000 and MIMIC-IV's begin at 10,000,000.
+/// First of the `SUBJECT_IDs`: MIMIC-III's end below 100,000 and MIMIC-IV's begin at 10,000,000.
 pub(super) const FIRST_SUBJECT: u64 = 1_000_000;
 
 /// Patients who are born here: MIMIC-III has 7,870 among 46,520.
@@ -145,10 +145,9 @@ impl Patient {
             next = Moment(left.0 + 2 * DAY)
                 .plus_hours(chance.lognormal(130.0, 1.3) * 24.0)
                 .minute();
-            if let Some(chronic) = self.admissions.last().and_then(|last| last.leaves_behind()) {
-                if !self.has(chronic.key) {
-                    self.chronic.push(chronic);
-                }
+            let behind = self.admissions.last().and_then(|last| last.leaves_behind());
+            if let Some(chronic) = behind.filter(|chronic| !self.has(chronic.key)) {
+                self.chronic.push(chronic);
             }
         }
         let left = self.admissions.last().map_or(first, |last| last.discharged);
@@ -220,6 +219,10 @@ fn chronic_diseases(sex: Sex, age_years: f64, chance: &mut Chance) -> Vec<&'stat
         if chance.happens(sigmoid(logit)) {
             found.push(chronic);
         }
+    }
+    // Kidneys that have failed are no longer chronically diseased.
+    if found.iter().any(|chronic| chronic.key == "esrd") {
+        found.retain(|chronic| chronic.key != "ckd");
     }
     found
 }

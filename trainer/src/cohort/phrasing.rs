@@ -131,6 +131,12 @@ pub(super) fn capitalise(text: &mut String) {
     }
 }
 
+/// The text with a large first letter.
+pub(super) fn capitalised(mut text: String) -> String {
+    capitalise(&mut text);
+    text
+}
+
 /// The text with a small first letter, unless it begins with an abbreviation.
 pub(super) fn uncapitalised(text: &str) -> String {
     let mut letters = text.chars();

@@ -1,7 +1,7 @@
 //! The history of the present illness: what brought the patient in, how they look, what was found first.
 
 use super::course::{Grade, Origin};
-use super::phrasing::{capitalise, wrap};
+use super::phrasing::{capitalise, capitalised, wrap};
 use super::physiology::Oxygen;
 use super::random::Chance;
 use super::voice::{Voice, whole};
@@ -105,10 +105,7 @@ fn opening(voice: &Voice<'_>, chance: &mut Chance) -> String {
         voice.say("{, previously healthy,| with no significant PMH| with no past medical history| without significant PMHx|}", chance)
     } else {
         let lead = voice.say("{ with| w/| with a history of| with h/o| with PMH of| with PMHx significant for| w/ hx of|, h/o}", chance);
-        format!(
-            "{lead} {}",
-            diseases.join(if chance.happens(0.9) { ", " } else { " and " })
-        )
+        format!("{lead} {}", enumerated(&diseases, chance))
     };
     let grade = match admission.grade {
         Grade::Mild => 0,
@@ -120,8 +117,9 @@ fn opening(voice: &Voice<'_>, chance: &mut Chance) -> String {
         let operation = voice.say(admission.problem.operation, chance);
         return match chance.index(3) {
             0 => format!(
-                "{who}{history} admitted for {}{operation}. {story}",
-                voice.say("{elective |planned |}", chance)
+                "{who}{history} admitted for {}{operation}. {}",
+                voice.say("{elective |planned |}", chance),
+                capitalised(story)
             ),
             1 => format!(
                 "{who}{history} with {story}, {} {operation}",
@@ -147,6 +145,16 @@ fn opening(voice: &Voice<'_>, chance: &mut Chance) -> String {
         ));
     }
     text
+}
+
+/// `a, b, c` or, now and then, `a, b and c`.
+fn enumerated(items: &[String], chance: &mut Chance) -> String {
+    match items {
+        [first @ .., last] if !first.is_empty() && chance.happens(0.15) => {
+            format!("{} and {last}", first.join(", "))
+        }
+        _ => items.join(", "),
+    }
 }
 
 /// Tells what happened; no one is said to be intubated who is not, or to be in shock whose pressure is high.
@@ -187,12 +195,12 @@ fn denial(voice: &Voice<'_>, chance: &mut Chance) -> String {
 /// The first set of vital signs, in one of the ways people write them.
 fn emergency_vitals(voice: &Voice<'_>, on_a_tube: bool, chance: &mut Chance) -> String {
     let vitals = &voice.admission.vitals;
-    let oxygen = if on_a_tube {
+    let oxygen_used = if on_a_tube {
         Oxygen::Ventilator
     } else {
         voice.admission.oxygen
     };
-    let oxygen = oxygen_words(voice, oxygen, chance);
+    let oxygen = oxygen_words(voice, oxygen_used, chance);
     let lead = match voice.admission.origin {
         Origin::OtherHospital if chance.happens(0.5) => "{At OSH|In the OSH ED|On arrival to <hospital>}",
         _ => "{In the ED|In ED|On arrival|In the emergency department|Upon arrival to the ED}",
@@ -219,7 +227,7 @@ fn emergency_vitals(voice: &Voice<'_>, on_a_tube: bool, chance: &mut Chance) -> 
     text.push_str(&oxygen);
     if vitals.coma_score < 14.0 && chance.happens(0.75) {
         text.push_str(&voice.say("{, GCS <gcs>|; GCS of <gcs>}", chance));
-    } else if vitals.coma_score > 14.0 && chance.happens(0.2) {
+    } else if vitals.coma_score > 14.0 && oxygen_used != Oxygen::Ventilator && chance.happens(0.2) {
         text.push_str(&voice.say("{, A&Ox3|, alert and oriented}", chance));
     }
     if vitals.systolic < 88.0 && chance.happens(0.6) {

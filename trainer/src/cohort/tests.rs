@@ -13,6 +13,7 @@ use super::hospital::{Summary, write};
 use super::marginals::Tally;
 use super::patient::Patient;
 use super::tables::Table;
+use crate::mimic::{TaskOptions, prepare_tasks};
 use crate::training::progress::Progress;
 
 const SEED: u64 = 11;
@@ -390,6 +391,31 @@ fn events(rows: &[(String, Kind)]) -> Vec<(String, String)> {
         }
     }
     found
+}
+
+#[test]
+fn the_preparation_takes_the_tables_as_they_are() {
+    let folder = tempfile::tempdir().unwrap();
+    write(250, SEED, folder.path(), &mut Progress::new("test", 0, 250)).unwrap();
+    let report = prepare_tasks(&TaskOptions {
+        mimic3: folder.path().join(super::MIMIC3),
+        out: folder.path().join("tasks"),
+        splits: None,
+        pmv_labels: None,
+        skip_bad_rows: 0,
+        overwrite: false,
+    })
+    .unwrap();
+    assert_eq!(report.made.len(), 5, "{:?}", report.not_made);
+    assert!(
+        report.defects.is_empty() && report.identifiers.is_empty(),
+        "{:?}",
+        report.identifiers
+    );
+    for task in &report.made {
+        let notes = fs::read_to_string(folder.path().join("tasks").join(task).join("train.csv")).unwrap();
+        assert!(notes.matches("CHIEF COMPLAINT: ").count() > 20, "{task}");
+    }
 }
 
 /// Twenty thousand patients without their notes.

@@ -26,7 +26,7 @@ pub fn run(args: &Cohort, common: &Common) -> Result<()> {
     if common.json {
         return print_json(&summary);
     }
-    cohort::print(&summary);
+    console::result(cohort::table(&summary))?;
     console::note(format_args!(
         "wrote {}: every patient in it is synthetic",
         args.out.display()

@@ -28,7 +28,7 @@ fn print_json(value: &impl Serialize) -> Result<()> {
 
 /// How a training command goes about its run.
 #[derive(Debug, Clone, Copy)]
-struct RunOptions<'a> {
+pub(crate) struct RunOptions<'a> {
     /// What progress is called.
     title: &'a str,
     /// Continue an interrupted run.
@@ -46,6 +46,16 @@ impl<'a> RunOptions<'a> {
             resume: args.resume,
             overwrite: args.overwrite,
             brief: false,
+        }
+    }
+
+    /// A new run, one of many.
+    fn anew(title: &'a str) -> Self {
+        Self {
+            title,
+            resume: false,
+            overwrite: false,
+            brief: true,
         }
     }
 }

@@ -1,5 +1,7 @@
 //! Characters as the rules of the tasks see them: those of Python 3.11's `str` and `re`, Unicode 14.
 
+use memchr::{memchr2, memchr3};
+
 /// Whether Python counts `c` as white space, in `str.strip` and in `\s`.
 pub(super) fn is_space(c: char) -> bool {
     c.is_whitespace() || ('\u{1c}'..='\u{1f}').contains(&c)
@@ -44,13 +46,20 @@ pub(super) fn prefix_ignoring_case(text: &str, lower: &str) -> Option<usize> {
 pub(super) fn find_ignoring_case(text: &str, lower: &str) -> Option<std::ops::Range<usize>> {
     let first = lower.as_bytes()[0];
     let upper = first.to_ascii_uppercase();
+    // First byte of the letter beyond ASCII that counts as a case of `first`.
+    let beyond = match first {
+        b'i' => Some(0xC4),
+        b's' => Some(0xC5),
+        b'k' => Some(0xE2),
+        _ => None,
+    };
     let mut from = 0;
     loop {
-        // Letters beyond ASCII that count as a case of `first` begin with one of these bytes.
-        let bytes = text[from..].bytes();
-        let candidate = bytes
-            .into_iter()
-            .position(|b| b == first || b == upper || matches!(b, 0xC4 | 0xC5 | 0xE2))?;
+        let rest = &text.as_bytes()[from..];
+        let candidate = match beyond {
+            Some(byte) => memchr3(first, upper, byte, rest)?,
+            None => memchr2(first, upper, rest)?,
+        };
         let start = from + candidate;
         if let Some(length) = prefix_ignoring_case(&text[start..], lower) {
             return Some(start..start + length);

@@ -8,7 +8,7 @@
 use std::borrow::Cow;
 use std::io::Read;
 
-use memchr::{memchr, memchr3};
+use memchr::memchr;
 
 /// Bytes read at once.
 const CHUNK: usize = 1 << 20;
@@ -248,6 +248,12 @@ impl<'a> TextRecord<'a> {
         }
     }
 
+    /// Bytes that field `index` takes in the file, an upper bound of its content.
+    pub(super) fn field_bytes(&self, index: usize) -> usize {
+        let field = self.record.fields[index];
+        (field.end - field.start) as usize
+    }
+
     /// Line on which field `index` begins.
     pub(super) fn line_of(&self, index: usize) -> u64 {
         let before = &self.record.bytes[..self.record.fields[index].start as usize];
@@ -295,8 +301,7 @@ fn scan(bytes: &[u8], finished: bool, fields: &mut Vec<Field>) -> Scan {
         } else {
             (at, None, false)
         };
-        let from = close.map_or(start, |close| close + 1);
-        let end = memchr3(b',', b'\n', b'\r', &bytes[from..]).map_or(bytes.len(), |offset| from + offset);
+        let end = field_end(bytes, close.map_or(start, |close| close + 1));
         let byte = bytes.get(end);
         // A CR at the edge may have its LF beyond.
         let undecided = byte.is_none() || (byte == Some(&b'\r') && end + 1 == bytes.len());
@@ -317,6 +322,29 @@ fn scan(bytes: &[u8], finished: bool, fields: &mut Vec<Field>) -> Scan {
             None => return Scan::Record { consumed: end },
         }
     }
+}
+
+/// Place of the first comma, LF or CR from `from` on, or the end. Most fields are shorter than what a call of `memchr` pays
+/// for, so eight bytes are looked at together here.
+fn field_end(bytes: &[u8], from: usize) -> usize {
+    const ONES: u64 = u64::from_ne_bytes([1; 8]);
+    const HIGH: u64 = ONES << 7;
+    // The high bit of the lowest byte that equals `byte`, and perhaps of others above it.
+    let equal = |word: u64, byte: u8| {
+        let zero = word ^ (ONES * u64::from(byte));
+        zero.wrapping_sub(ONES) & !zero & HIGH
+    };
+    let mut at = from;
+    while let Some(eight) = bytes.get(at..at + 8) {
+        let word = u64::from_le_bytes(eight.try_into().expect("eight bytes"));
+        let found = equal(word, b',') | equal(word, b'\n') | equal(word, b'\r');
+        if found != 0 {
+            return at + (found.trailing_zeros() / 8) as usize;
+        }
+        at += 8;
+    }
+    let rest = bytes[at..].iter().position(|b| matches!(b, b',' | b'\n' | b'\r'));
+    rest.map_or(bytes.len(), |offset| at + offset)
 }
 
 /// Place of the quote that closes a field whose content begins at `from`, and whether quotes inside are written twice.

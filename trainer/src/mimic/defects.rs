@@ -121,12 +121,18 @@ pub struct DefectCount {
     pub lines: Vec<u64>,
 }
 
+/// File, column and kind.
+type Place = (String, Option<&'static str>, DefectKind);
+
+/// How many, and the first of them.
+type Lines = (u64, Vec<u64>);
+
 /// All defects met so far, and how many are tolerated.
 #[derive(Debug)]
 pub(crate) struct Ledger {
     tolerated: u64,
     total: u64,
-    counts: BTreeMap<(String, Option<&'static str>, DefectKind), (u64, Vec<u64>)>,
+    counts: BTreeMap<Place, Lines>,
     listed: Vec<String>,
 }
 
@@ -183,17 +189,12 @@ impl Ledger {
 
     /// What was met, by file, column and kind.
     pub(crate) fn counts(&self) -> Vec<DefectCount> {
-        let count = |((file, column, kind), (count, lines)): (
-            &(String, Option<&'static str>, DefectKind),
-            &(u64, Vec<u64>),
-        )| {
-            DefectCount {
-                file: file.clone(),
-                column: column.map(str::to_owned),
-                kind: *kind,
-                count: *count,
-                lines: lines.clone(),
-            }
+        let count = |((file, column, kind), (count, lines)): (&Place, &Lines)| DefectCount {
+            file: file.clone(),
+            column: column.map(str::to_owned),
+            kind: *kind,
+            count: *count,
+            lines: lines.clone(),
         };
         self.counts.iter().map(count).collect()
     }

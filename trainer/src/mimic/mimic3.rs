@@ -29,14 +29,14 @@ pub(super) struct IcuStay {
     pub(super) admitted: Timestamp,
 }
 
-/// A row of D_ICD_DIAGNOSES or D_ICD_PROCEDURES.
+/// A row of `D_ICD_DIAGNOSES` or `D_ICD_PROCEDURES`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Code {
     pub(super) code: String,
     pub(super) title: String,
 }
 
-/// Admissions by HADM_ID.
+/// Admissions by `HADM_ID`.
 pub(super) fn admissions(
     folder: &Path,
     ledger: &mut Ledger,
@@ -76,7 +76,7 @@ pub(super) fn admissions(
     Ok(admissions)
 }
 
-/// Dates of birth by SUBJECT_ID.
+/// Dates of birth by `SUBJECT_ID`.
 pub(super) fn births(
     path: &Path,
     ledger: &mut Ledger,

@@ -67,13 +67,14 @@ pub struct NoteOptions {
 /// What `prepare notes` came to.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct NotesReport {
-    /// Folder of the corpus.
+    /// Folder of the corpus; not in the file, so that the same tables give the same file.
+    #[serde(skip)]
     pub out: PathBuf,
     /// `tokens` or `jsonl`.
     pub format: &'static str,
     /// `patient` or `note`.
     pub split: &'static str,
-    /// Where each split lies, to give as `data.train`, and its notes.
+    /// Where each split lies and its notes; `out` joined with a path is what `data.train` takes.
     pub splits: Vec<SplitNotes>,
     /// Patients in training, and of them also elsewhere.
     pub leak: Leak,
@@ -94,8 +95,8 @@ pub struct NotesReport {
 pub struct SplitNotes {
     /// Which.
     pub name: Split,
-    /// Folder or file.
-    pub path: PathBuf,
+    /// Folder or file in `out`.
+    pub path: String,
     /// Notes.
     pub notes: u64,
     /// Sequences, where notes are packed; else as many as notes.
@@ -130,7 +131,7 @@ impl NotesReport {
             } = split;
             lines.push(format!(
                 "{name:6} {notes:>10} notes {sequences:>10} sequences {tokens:>12} tokens  {}",
-                path.display()
+                self.out.join(path).display()
             ));
         }
         let Leak {
@@ -213,7 +214,7 @@ pub fn prepare_notes(options: &NoteOptions) -> Result<NotesReport> {
         stages: stages.into_vec(),
         defects: ledger.counts(),
         identifiers: std::mem::take(&mut writer.identifiers).into_counts(),
-        splits: writer.finish(&options.out)?,
+        splits: writer.finish()?,
         remarks,
     };
     let json = serde_json::to_string_pretty(&report).expect("a report serialises");
@@ -438,7 +439,7 @@ impl Writer {
         }
     }
 
-    fn finish(self, out: &Path) -> Result<Vec<SplitNotes>> {
+    fn finish(self) -> Result<Vec<SplitNotes>> {
         let mut splits = Vec::new();
         match self.output {
             Output::Tokens(corpora) => {
@@ -446,7 +447,7 @@ impl Writer {
                     let header = corpus.finish()?;
                     splits.push(SplitNotes {
                         name: split,
-                        path: out.join(split.name()),
+                        path: split.name().to_owned(),
                         notes: self.counts[split as usize],
                         sequences: header.notes,
                         tokens: header.tokens,
@@ -459,7 +460,7 @@ impl Writer {
                     let notes = self.counts[split as usize];
                     splits.push(SplitNotes {
                         name: split,
-                        path: out.join(format!("{split}.jsonl")),
+                        path: format!("{split}.jsonl"),
                         notes,
                         sequences: notes,
                         tokens: 0,

@@ -3,6 +3,8 @@
 //! [`prepare_tasks`] and [`prepare_notes`] are the two ways in. Tables are read row by row ([`csv`], `table`), what is wrong
 //! with them is counted (`defects`), and nothing appears under the output's name before all of it is there.
 
+#[cfg(test)]
+mod bad_input;
 mod characters;
 pub mod csv;
 mod defects;

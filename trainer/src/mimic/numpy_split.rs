@@ -1,4 +1,4 @@
-//! The split of scikit-learn's `train_test_split`: which places are for testing, as NumPy's generator of 2011 shuffles them.
+//! The split of scikit-learn's `train_test_split`: which places are for testing, as `numpy`'s generator of 2011 shuffles them.
 //!
 //! The authors split their pretraining notes with it, so the same notes in the same order fall on the same sides. The
 //! generator is MT19937 (Matsumoto and Nishimura 1998); numbers up to a bound are drawn by masking and rejecting.

@@ -164,7 +164,8 @@ pub struct NotMade {
 /// What `prepare tasks` came to.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct TasksReport {
-    /// Folder of the tasks.
+    /// Folder of the tasks; not in the file, so that the same tables give the same file.
+    #[serde(skip)]
     pub out: PathBuf,
     /// Tasks with notes in `<task>/<split>.csv`.
     pub made: Vec<String>,

@@ -56,7 +56,7 @@ struct Span {
     bytes: usize,
 }
 
-/// The summaries, by HADM_ID in ascending order, and the file their texts are in.
+/// The summaries, by `HADM_ID` in ascending order, and the file their texts are in.
 pub(super) struct Summaries {
     pub(super) all: Vec<Summary>,
     texts: File,
@@ -129,13 +129,14 @@ pub(super) fn select(
         }
         let is_summary = of_category == DISCHARGE_SUMMARY;
         of_adults += 1;
-        let Some(content) = row.optional_text(text) else {
+        if row.is_missing(text) {
             return Ok(());
-        };
+        }
         with_text += 1;
         if !is_summary {
             return Ok(());
         }
+        let content = row.text(text);
         identifiers.add(path, &identifiers::scan(&content, row.line_of(text)));
         texts.write_all(content.as_bytes()).at(spill)?;
         candidates.push(Candidate {

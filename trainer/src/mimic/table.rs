@@ -22,12 +22,15 @@ const NULLS: [&str; 18] = [
     "NA", "NULL", "NaN", "n/a", "nan", "null",
 ];
 
+/// Bytes of the longest of them.
+const LONGEST_NULL: usize = 8;
+
 /// Rows between looks at the clock.
 const ROWS_A_LOOK: u64 = 1 << 12;
 
 /// Whether pandas reads `text` as missing.
-pub(super) fn is_null(text: &str) -> bool {
-    text.len() <= 8 && NULLS.contains(&text)
+fn is_null(text: &str) -> bool {
+    text.len() <= LONGEST_NULL && NULLS.contains(&text)
 }
 
 /// File of table `name` in `folder`: `NAME.csv` or `NAME.csv.gz`, in either case; the plain one if both are there.
@@ -83,6 +86,11 @@ impl<'a> Row<'a> {
     /// Content of a column, none if it is missing.
     pub(super) fn optional_text(&self, column: usize) -> Option<Cow<'a, str>> {
         Some(self.text(column)).filter(|text| !is_null(text))
+    }
+
+    /// Whether a column is missing; as [`optional_text`](Self::optional_text), without a copy of a long text.
+    pub(super) fn is_missing(&self, column: usize) -> bool {
+        self.record.field_bytes(self.places[column]) <= 2 * LONGEST_NULL && is_null(&self.text(column))
     }
 
     /// Whole number in a column.
@@ -201,7 +209,7 @@ pub(super) fn read(
             Err(Problem::Defect(defect)) => ledger.add(path, line, defect)?,
             Err(Problem::Fatal(error)) => return Err(error),
         }
-        if counts.rows % ROWS_A_LOOK == 0 {
+        if counts.rows.is_multiple_of(ROWS_A_LOOK) {
             if let Some(signal) = interrupt::requested() {
                 return Err(Error::Stopped { signal });
             }
@@ -253,10 +261,7 @@ fn read_header(
             missing.join(", ")
         )));
     }
-    Ok(Some((
-        names.len(),
-        columns.iter().filter_map(|column| place(&column)).collect(),
-    )))
+    Ok(Some((names.len(), columns.iter().filter_map(place).collect())))
 }
 
 /// Line and kind of what ended a stream early; an error if it was the system.

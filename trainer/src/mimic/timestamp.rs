@@ -13,35 +13,31 @@ impl Timestamp {
     /// Reads `2151-07-16`, `2151-07-16 13:05` or `2151-07-16 13:05:00`; none if that is no day of the calendar or no time
     /// of the day.
     pub(crate) fn parse(text: &str) -> Option<Self> {
-        let (date, time) = match text.split_at_checked(10)? {
-            (date, "") => (date, None),
-            (date, rest) => (date, Some(rest.strip_prefix([' ', 'T'])?)),
+        let bytes = text.as_bytes();
+        let days = parse_date(bytes.get(..10)?)?;
+        let below = |at: usize, bound: i64| number(bytes.get(at..at + 2)?).filter(|n| *n < bound);
+        let separated = |at: usize, by: &[u8]| bytes.get(at).is_some_and(|b| by.contains(b));
+        let time = match bytes.len() {
+            10 => 0,
+            16 | 19 if separated(10, b" T") && separated(13, b":") => {
+                let seconds = match bytes.len() {
+                    16 => 0,
+                    _ if separated(16, b":") => below(17, 60)?,
+                    _ => return None,
+                };
+                HOUR * below(11, 24)? + 60 * below(14, 60)? + seconds
+            }
+            _ => return None,
         };
-        let mut seconds = DAY * parse_date(date)?;
-        if let Some(time) = time {
-            let mut parts = time.split(':');
-            let mut next = |below: i64| number(parts.next()?, 2).filter(|n| *n < below);
-            seconds += HOUR * next(24)? + 60 * next(60)?;
-            if let Some(part) = parts.next() {
-                seconds += number(part, 2).filter(|n| *n < 60)?;
-            }
-            if parts.next().is_some() {
-                return None;
-            }
-        }
-        Some(Self(seconds))
+        Some(Self(DAY * days + time))
     }
 }
 
 /// Days since the start of 1970 of `2151-07-16`.
-fn parse_date(text: &str) -> Option<i64> {
-    let mut parts = text.split('-');
-    let (year, month, day) = (
-        number(parts.next()?, 4)?,
-        number(parts.next()?, 2)?,
-        number(parts.next()?, 2)?,
-    );
-    if parts.next().is_some() || !(1..=12).contains(&month) || !(1..=days_in(year, month)).contains(&day) {
+fn parse_date(text: &[u8]) -> Option<i64> {
+    let (year, month, day) = (number(&text[..4])?, number(&text[5..7])?, number(&text[8..10])?);
+    let separated = text[4] == b'-' && text[7] == b'-';
+    if !separated || !(1..=12).contains(&month) || !(1..=days_in(year, month)).contains(&day) {
         return None;
     }
     // Years begin in March here, so that the leap day is the last of its year.
@@ -60,9 +56,12 @@ fn days_in(year: i64, month: i64) -> i64 {
     }
 }
 
-fn number(text: &str, digits: usize) -> Option<i64> {
-    let valid = text.len() == digits && text.bytes().all(|b| b.is_ascii_digit());
-    valid.then(|| text.parse().ok()).flatten()
+/// The number written in these digits.
+fn number(digits: &[u8]) -> Option<i64> {
+    digits.iter().try_fold(0, |number, byte| {
+        byte.is_ascii_digit()
+            .then(|| 10 * number + i64::from(byte - b'0'))
+    })
 }
 
 #[cfg(test)]

@@ -1,7 +1,7 @@
 //! When patients were on a ventilator: `ventdurations` of the MIMIC Code Repository.
 //!
 //! A row of CHARTEVENTS is a sign of ventilation, of oxygen therapy or of extubation by its item and value; a row of
-//! PROCEDUREEVENTS_MV can be an extubation. The signs of one stay and moment are taken together, and from their order in time
+//! `PROCEDUREEVENTS_MV` can be an extubation. The signs of one stay and moment are taken together, and from their order in time
 //! come the events (`mimic-iii/concepts/durations/ventilation_{classification,durations}.sql`).
 //!
 //! One item differs: 459 is on the list of airway pressures there, but a filter before it leaves it out. It counts here, as
@@ -221,7 +221,7 @@ pub(super) fn events(
     let mut stays: HashMap<u32, Signed> = HashMap::new();
     let columns = &["ICUSTAY_ID", "ITEMID", "CHARTTIME", "VALUE", "ERROR"];
     let counts = table::read(chart_events, columns, ledger, |row| {
-        let item = row.number(1)?;
+        let (item, time) = (row.number(1)?, row.timestamp(2)?);
         if !items.may_be_sign(item) {
             return Ok(());
         }
@@ -230,10 +230,11 @@ pub(super) fn events(
             return Ok(());
         }
         let signs = items.signs(item, &value);
-        let Some(stay) = row.optional_number(0)?.filter(|stay| signs != 0 && wanted(*stay)) else {
-            return Ok(());
-        };
-        stays.entry(stay).or_default().push(row.timestamp(2)?, signs);
+        if signs != 0
+            && let Some(stay) = row.optional_number(0)?.filter(|stay| wanted(*stay))
+        {
+            stays.entry(stay).or_default().push(time, signs);
+        }
         Ok(())
     })?;
     counts.refuse_empty(chart_events)?;
@@ -243,15 +244,16 @@ pub(super) fn events(
         &["ICUSTAY_ID", "ITEMID", "STARTTIME"],
         ledger,
         |row| {
-            if !EXTUBATIONS.contains(&row.number(1)?) {
-                return Ok(());
-            }
-            if let Some(stay) = row.optional_number(0)?.filter(|stay| wanted(*stay)) {
-                stays.entry(stay).or_default().push(row.timestamp(2)?, EXTUBATED);
+            let (item, time) = (row.number(1)?, row.timestamp(2)?);
+            if EXTUBATIONS.contains(&item)
+                && let Some(stay) = row.optional_number(0)?.filter(|stay| wanted(*stay))
+            {
+                stays.entry(stay).or_default().push(time, EXTUBATED);
             }
             Ok(())
         },
     )?;
+    counts.refuse_empty(procedure_events)?;
     tables.push(TableRows::new(procedure_events, counts));
     let durations = |(stay, signed): (u32, Signed)| (stay, stay_events(&signed.into_moments()));
     Ok(stays

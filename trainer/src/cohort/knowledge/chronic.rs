@@ -83,11 +83,10 @@ pub(in crate::cohort) static CHRONIC: &[Chronic] = &[
         managed: "{Maintained on ISS|Oral agents held, covered with sliding scale insulin}; {sugars were reasonably controlled|FS 120-220s}.",
         drugs: &[("metformin", 0.4), ("insulin glargine", 0.35), ("glipizide", 0.25), ("insulin lispro", 0.25)],
         effect: Effect { log_glucose: 0.4, ..NONE },
-        ..PLAIN
     },
     Chronic {
         key: "cad",
-        logit: (-1.4, 0.38),
+        logit: (-1.6, 0.55),
         male: 0.55,
         with: &[("hypertension", 0.6), ("hyperlipidemia", 0.8), ("diabetes", 0.5)],
         codes: &["41401", "41400"],
@@ -126,7 +125,6 @@ pub(in crate::cohort) static CHRONIC: &[Chronic] = &[
         managed: "{Rate controlled|Rates 70-110} on {metoprolol|diltiazem}. Coumadin {was held for procedures|continued with INR goal 2-3|dosed by INR}.",
         drugs: &[("warfarin", 0.6), ("metoprolol tartrate", 0.5), ("diltiazem", 0.2), ("amiodarone", 0.15), ("digoxin", 0.15)],
         effect: Effect { log_inr: 0.35, heart_rate: 4.0, ..NONE },
-        ..PLAIN
     },
     Chronic {
         key: "copd",
@@ -179,7 +177,6 @@ pub(in crate::cohort) static CHRONIC: &[Chronic] = &[
         managed: "{Continued on HD per home schedule|Renal followed, dialyzed while in house}.",
         drugs: &[("sevelamer", 0.7), ("nephrocaps", 0.7), ("cinacalcet", 0.25), ("epoetin", 0.3)],
         effect: Effect { log_creatinine: 1.75, hematocrit: -4.0, potassium: 0.5, bicarbonate: -1.0, log_troponin: 0.6, ..NONE },
-        ..PLAIN
     },
     Chronic {
         key: "cirrhosis",

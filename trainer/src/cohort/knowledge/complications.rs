@@ -77,7 +77,6 @@ pub(in crate::cohort) static COMPLICATIONS: &[Complication] = &[
         procedures: &[("3893", 0.6), ("3891", 0.4)],
         title: "Sepsis",
         told: "{Sepsis|SIRS/sepsis}: {developed fever and hypotension|became febrile to 10<1-3>} on HD <3-9>, {pan-cultured|cultures sent}, {broad coverage with vanc/zosyn started|vancomycin and cefepime begun}{, required levophed|}.",
-        ..PLAIN
     },
     Complication {
         key: "pneumonia",
@@ -91,7 +90,6 @@ pub(in crate::cohort) static COMPLICATIONS: &[Complication] = &[
         procedures: &[("3324", 0.3)],
         title: "{Pneumonia|Ventilator associated pneumonia|Aspiration pneumonia|HAP}",
         told: "{Pneumonia|VAP|Aspiration PNA}: {new {RLL|LLL} infiltrate on CXR|increased secretions and fever}, sputum with {GNRs|MRSA|oral flora}; {treated with an 8 day course of vanc/cefepime|completed course of zosyn|levoflox/flagyl}.",
-        ..PLAIN
     },
     Complication {
         key: "urinary infection",

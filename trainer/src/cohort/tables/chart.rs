@@ -1,4 +1,4 @@
-//! What intensive care charts, of which ventilation can be reconstructed: CHARTEVENTS and PROCEDUREEVENTS_MV.
+//! What intensive care charts, of which ventilation can be reconstructed: CHARTEVENTS and `PROCEDUREEVENTS_MV`.
 //!
 //! Item numbers and values are those by which `ventdurations` of the MIMIC code repository tells a ventilator from a mask,
 //! in both charting systems. A ventilator is charted every one to five hours, so that nothing within an episode looks
@@ -13,7 +13,7 @@ use crate::cohort::random::{Chance, Purpose};
 use crate::cohort::ventilation::{Episode, EpisodeEnd};
 use Cell::{At, Decimal, Null, Text, Whole};
 
-/// The item of the whole time on a ventilator, which MetaVision has beside its beginning and end.
+/// The item of the whole time on a ventilator, which `MetaVision` has beside its beginning and end.
 const INVASIVE_VENTILATION: u64 = 225_792;
 
 /// Adds what was charted in all admissions.

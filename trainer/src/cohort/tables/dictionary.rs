@@ -1,4 +1,4 @@
-//! D_ICD_DIAGNOSES and D_ICD_PROCEDURES: the codes and what they mean.
+//! `D_ICD_DIAGNOSES` and `D_ICD_PROCEDURES`: the codes and what they mean.
 
 use super::{Cell, Rows, Table};
 use crate::cohort::knowledge::icd9;

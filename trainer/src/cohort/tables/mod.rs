@@ -1,6 +1,6 @@
 //! The tables of the two data sets, column for column, and the rows that a patient adds to them.
 //!
-//! Rows are built a patient at a time and know nothing of their place in a table: ROW_ID is counted when they are
+//! Rows are built a patient at a time and know nothing of their place in a table: `ROW_ID` is counted when they are
 //! written. Quoting is that of the published files: in MIMIC-III every string is quoted and nothing else is, in
 //! MIMIC-IV-Note only the text.
 
@@ -89,7 +89,7 @@ impl Table {
         }
     }
 
-    /// Its columns in order; those of MIMIC-III begin with ROW_ID.
+    /// Its columns in order; those of MIMIC-III begin with `ROW_ID`.
     #[rustfmt::skip]
     pub(super) fn columns(self) -> &'static [&'static str] {
         match self {
@@ -179,7 +179,7 @@ impl<'a> Cell<'a> {
             Self::Null => {}
             Self::Whole(number) => out.extend_from_slice(number.to_string().as_bytes()),
             Self::Decimal(number, decimals) => {
-                out.extend_from_slice(format!("{number:.decimals$}").as_bytes())
+                out.extend_from_slice(format!("{number:.decimals$}").as_bytes());
             }
             Self::Text(text) => {
                 out.push(b'"');

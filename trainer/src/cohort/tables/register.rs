@@ -1,4 +1,4 @@
-//! Who came, when, to which unit and with which codes: PATIENTS, ADMISSIONS, ICUSTAYS, DIAGNOSES_ICD, PROCEDURES_ICD.
+//! Who came, when, to which unit and with which codes: PATIENTS, ADMISSIONS, ICUSTAYS, `DIAGNOSES_ICD`, `PROCEDURES_ICD`.
 
 use super::{Cell, Pages, Table};
 use crate::cohort::course::{Admission, AdmissionKind, Origin};
@@ -7,7 +7,7 @@ use crate::cohort::patient::{Patient, Sex};
 use crate::cohort::random::{Chance, Purpose};
 use Cell::{At, Decimal, Null, Text, Whole};
 
-/// First of the ICUSTAY_IDs; an admission has room for two.
+/// First of the `ICUSTAY_IDs`; an admission has room for two.
 const FIRST_STAY: u64 = 200_000_000;
 
 /// The identifier of the stay of this number.

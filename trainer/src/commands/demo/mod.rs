@@ -194,7 +194,7 @@ impl Walkthrough<'_> {
     }
 
     fn task_file(&self, task: &str, file: &str) -> PathBuf {
-        self.path("tasks").join(task).join(file)
+        self.path("tasks").join(task.to_lowercase()).join(file)
     }
 
     /// Makes the pretraining notes. Those of radiology alone are set apart for the base, which is to know clinical English
@@ -245,15 +245,6 @@ impl Walkthrough<'_> {
         Recipe::read(&path, &overrides, purpose)
     }
 
-    fn options<'t>(&self, title: &'t str) -> RunOptions<'t> {
-        RunOptions {
-            title,
-            resume: false,
-            overwrite: false,
-            brief: true,
-        }
-    }
-
     fn base(&self) -> Result<PathBuf> {
         let overrides = [
             ("out", self.path("base")),
@@ -266,7 +257,7 @@ impl Walkthrough<'_> {
             trainable,
             summary,
             ..
-        } = pretrain(&recipe, self.common, &self.options("base"))?;
+        } = pretrain(&recipe, self.common, &RunOptions::anew("base"))?;
         self.say(format_args!(
             "base: {trainable} values from scratch, {} updates",
             summary.updates
@@ -287,7 +278,7 @@ impl Walkthrough<'_> {
             trainable,
             summary,
             ..
-        } = pretrain(&recipe, self.common, &self.options("clinical adapter"))?;
+        } = pretrain(&recipe, self.common, &RunOptions::anew("clinical adapter"))?;
         self.say(format_args!(
             "clinical adapter: {trainable} values, {} updates",
             summary.updates
@@ -317,7 +308,11 @@ impl Walkthrough<'_> {
 
     /// Trains and tests one variant on one task.
     fn cell(&self, variant: &Variant, task: &str, base: &Path, clinical: &Path) -> Result<Cell> {
-        let name = format!("{task}-{}", variant.recipe.0.trim_end_matches(".toml"));
+        let name = format!(
+            "{}-{}",
+            task.to_lowercase(),
+            variant.recipe.0.trim_end_matches(".toml")
+        );
         let run = self.path("runs").join(&name);
         let mut overrides = vec![
             ("out", run.clone()),
@@ -330,7 +325,7 @@ impl Walkthrough<'_> {
             overrides.push(("adapter.0.path", clinical.to_owned()));
         }
         let recipe = self.recipe(variant.recipe, Purpose::Finetune, &overrides)?;
-        let outcome = finetune(&recipe, self.common, &self.options(&name))?;
+        let outcome = finetune(&recipe, self.common, &RunOptions::anew(&name))?;
 
         let definition = table::read_task(&self.task_file(task, "task.toml"))?;
         let test = self.task_file(task, "test.csv");

@@ -119,7 +119,7 @@ impl Report {
         let folder = self.folder.display();
         line(format!(
             "\nEvery run is in {folder}/runs, its recipe in recipe.toml, its predictions in test/predictions.csv. To predict:\n\n    \
-             clinlora predict --model {folder}/base --adapter {folder}/runs/MOR-lora --task {folder}/tasks/MOR/task.toml \
+             clinlora predict --model {folder}/base --adapter {folder}/runs/mor-lora --task {folder}/tasks/mor/task.toml \
              --notes NOTES.jsonl"
         ));
         text

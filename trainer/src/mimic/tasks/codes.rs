@@ -67,7 +67,7 @@ impl CodeLabels {
     }
 }
 
-/// Reads the codes of all admissions. `see` gets HADM_ID and full code of every row.
+/// Reads the codes of all admissions. `see` gets `HADM_ID` and full code of every row.
 ///
 /// A label whose category `code_table` lacks altogether is a defect of the row that brings it; the label is kept, without a
 /// description, as the set of labels must be that of the table.
@@ -176,41 +176,59 @@ fn describe(members: &[&Code]) -> String {
     parts.join(" / ")
 }
 
-/// The longest run of words that all of `titles` have, or the first title if they share little.
+/// The words all of `titles` begin with, or else end with, two at least; or the first title where they share less.
 fn shared_words(titles: &[&str]) -> String {
     let words: Vec<Vec<&str>> = titles
         .iter()
         .map(|title| title.split_whitespace().collect())
         .collect();
     let first = &words[0];
-    let bare = |word: &str| word.trim_matches([',', ';', '.']).to_lowercase();
-    let has = |others: &[&str], run: &[&str]| {
-        others
-            .windows(run.len())
-            .any(|window| window.iter().zip(run).all(|(a, b)| bare(a) == bare(b)))
+    let same = |a: &str, b: &str| {
+        let bare = |word: &str| word.trim_matches([',', ';', '.']).to_lowercase();
+        bare(a) == bare(b)
     };
-    let telling = |run: &[&str]| {
-        const LINKS: [&str; 12] = [
-            "of", "and", "or", "with", "without", "the", "in", "to", "other", "by", "for", "a",
-        ];
-        run.iter()
-            .any(|word| word.len() > 3 && !LINKS.contains(&bare(word).as_str()))
+    let shared = |from_end: bool| {
+        let at = |words: &[&str], i: usize| {
+            let place = if from_end {
+                words.len().checked_sub(i + 1)?
+            } else {
+                i
+            };
+            words.get(place).map(|word| (*word).to_owned())
+        };
+        let all_have = |i: &usize| {
+            at(first, *i).is_some_and(|word| {
+                words
+                    .iter()
+                    .all(|other| at(other, *i).is_some_and(|w| same(&w, &word)))
+            })
+        };
+        (0..first.len()).take_while(all_have).count()
     };
-    for length in (1..=first.len()).rev() {
-        let mut runs = first.windows(length);
-        if let Some(run) = runs.find(|run| telling(run) && words[1..].iter().all(|others| has(others, run))) {
-            let text = run.join(" ");
-            let text = text.trim_matches([',', ';', ' ']);
-            let mut letters = text.chars();
-            let capital: String = letters
-                .next()
-                .map(|c| c.to_uppercase().collect())
-                .unwrap_or_default();
-            return capital + letters.as_str();
-        }
+    let (start, end) = (shared(false), shared(true));
+    let mut run = match (start, end) {
+        (2.., _) => first[..start].to_vec(),
+        (_, 2..) => first[first.len() - end..].to_vec(),
+        _ if titles.len() == 1 => first.clone(),
+        _ => return format!("{} and others", titles[0]),
+    };
+    while run.len() > 1 && run.last().is_some_and(|word| LINKS.contains(word)) {
+        run.pop();
     }
-    titles[0].to_owned()
+    let text = run.join(" ");
+    let text = text.trim_end_matches([',', ';']);
+    let mut letters = text.chars();
+    let capital: String = letters
+        .next()
+        .map(|c| c.to_uppercase().collect())
+        .unwrap_or_default();
+    capital + letters.as_str()
 }
+
+/// Words that no description ends with.
+const LINKS: [&str; 12] = [
+    "of", "and", "or", "with", "without", "the", "in", "to", "by", "for", "a", "from",
+];
 
 #[cfg(test)]
 mod tests {
@@ -262,9 +280,26 @@ mod tests {
             "Spinal tap / Incision of bronchus"
         );
         let codes = [
+            code(
+                "4030",
+                "Hypertensive chronic kidney disease, malignant, with stage V",
+            ),
+            code(
+                "4031",
+                "Hypertensive chronic kidney disease, benign, with stage V",
+            ),
+        ];
+        assert_eq!(
+            describe(&codes.iter().collect::<Vec<_>>()),
+            "Hypertensive chronic kidney disease"
+        );
+        let codes = [
             code("7801", "Hallucinations"),
             code("7802", "Syncope and collapse"),
         ];
-        assert_eq!(describe(&codes.iter().collect::<Vec<_>>()), "Hallucinations");
+        assert_eq!(
+            describe(&codes.iter().collect::<Vec<_>>()),
+            "Hallucinations and others"
+        );
     }
 }

@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use clinlora_core::task::TaskKind;
 
 use crate::error::{AtPath, Result};
+use crate::files::write_atomic;
 use crate::mimic::split::{SPLITS, Split};
 
 /// What a task file says.
@@ -34,7 +35,7 @@ impl Description {
             self.name, self.title
         );
         let path = folder.join("task.toml");
-        fs::write(&path, text).at(&path)?;
+        write_atomic(&path, text.as_bytes())?;
         let mut labels = QuotedCsv::create(folder.join("labels.csv"), &["name", "description"])?;
         for (name, description) in &self.labels {
             labels.row(&[name, description])?;

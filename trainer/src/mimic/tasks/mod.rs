@@ -1,7 +1,7 @@
 //! LOS, MOR, DIAG, PROC and PMV from the tables of MIMIC-III.
 //!
 //! The four CORe tasks share the admission notes of `sections`; the texts of MOR and PMV are cleaned of the outcome
-//! ([`mortality`]). Everything is written in the order of HADM_ID, so the same tables give the same bytes.
+//! ([`mortality`]). Everything is written in the order of `HADM_ID`, so the same tables give the same bytes.
 
 mod codes;
 mod files;

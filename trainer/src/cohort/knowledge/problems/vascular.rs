@@ -108,7 +108,7 @@ pub(super) static VASCULAR: &[Problem] = &[
         operation: "{<side> fem-pop bypass|<side> lower extremity angiogram|<side> fem-DP bypass}",
         exam: ["<Side> foot cool, monophasic DP, {dependent rubor|dry ulcer}", "<Side> leg {mottled and cold|blistered with foul discharge}, {no doppler signals|no motor or sensation}"],
         studies: "Angiogram: {SFA occlusion with one vessel runoff|popliteal embolus|diffuse tibial disease}",
-        treated: "heparin {bolus and|} gtt{, vanc/zosyn|}",
+        treated: "heparin {bolus and gtt|gtt}{, vanc/zosyn|}",
         course: "{Embolectomy with four compartment fasciotomy|Bypass with saphenous vein|Angioplasty and stent of SFA|Underwent amputation after failed revascularization}. {Graft pulse palpable|Dopplerable DP postop}. {Fasciotomies closed by vac|Wound healing}. {Heparin bridged to coumadin|Plavix started}.",
     },
     Problem {
