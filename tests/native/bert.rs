@@ -28,7 +28,7 @@ fn config() -> ModelConfig {
 }
 
 /// The golden encoder under a head: the golden one, which an adapter's own replaces.
-fn classifier(expected: &BTreeMap<String, Golden>, device: &Device) -> Classifier {
+pub(crate) fn classifier(expected: &BTreeMap<String, Golden>, device: &Device) -> Classifier {
     let mut weights = weights(&golden("bert/model"), device);
     let backbone = Backbone::build(&config(), &mut weights);
     weights.finish().expect("every tensor has its place");

@@ -58,14 +58,14 @@ pub(crate) fn classifier(base: &str, labels: usize, device: &Device) -> Classifi
     Classifier::build(backbone, &config(base), labels, &mut head)
 }
 
-pub(crate) fn file(path: &Path) -> SafetensorsFile<Vec<u8>> {
+pub(crate) fn open_file(path: &Path) -> SafetensorsFile<Vec<u8>> {
     let bytes = fs::read(path).unwrap_or_else(|e| panic!("{}: {e}", path.display()));
     SafetensorsFile::open("adapter", bytes).expect("a golden file is whole")
 }
 
 pub(crate) fn read(folder: &Path, name: &str, device: &Device) -> StoredAdapter {
     let json = fs::read(folder.join("adapter_config.json")).expect("a golden adapter");
-    let weights = file(&folder.join("adapter_model.safetensors"));
+    let weights = open_file(&folder.join("adapter_model.safetensors"));
     let stored = StoredAdapter::read(name, &json, &weights, device).expect("an adapter of PEFT");
     assert_eq!(
         stored.warnings,
@@ -74,7 +74,7 @@ pub(crate) fn read(folder: &Path, name: &str, device: &Device) -> StoredAdapter 
     );
     let encoder = folder.join("encoder.safetensors");
     if encoder.exists() {
-        return stored.with_encoder(&file(&encoder)).expect("its encoder");
+        return stored.with_encoder(&open_file(&encoder)).expect("its encoder");
     }
     stored
 }

@@ -5,11 +5,15 @@ use std::fs;
 use burn::tensor::Device;
 use clinlora_core::peft::stack::{adapters, attach};
 use clinlora_core::peft::store::{self, StoredAdapter, TaskType};
-use clinlora_tests::{F32, assert_close, golden, parse_golden};
+use clinlora_core::weights::checkpoint::TensorSource;
+use clinlora_core::weights::safetensors::SafetensorsFile;
+use clinlora_tests::{F32, assert_close, golden, parse_golden, read_golden};
 use serde_json::{Map, Value, json};
 use sha2::{Digest, Sha256};
 
-use crate::methods::{VARIANTS, causal_lm, classifier, file, logits, read};
+use crate::bert;
+use crate::methods::{VARIANTS, causal_lm, classifier, logits, open_file, read};
+use crate::tiny;
 
 const CONFIG: &str = "adapter_config.json";
 const WEIGHTS: &str = "adapter_model.safetensors";
@@ -24,7 +28,7 @@ fn attach_changed(
     let folder = golden(folder);
     let mut config: Value = serde_json::from_slice(&fs::read(folder.join(CONFIG)).unwrap()).unwrap();
     change(config.as_object_mut().unwrap());
-    let weights = file(&folder.join(WEIGHTS));
+    let weights = open_file(&folder.join(WEIGHTS));
     let read = || {
         StoredAdapter::read("a", config.to_string().as_bytes(), &weights, &Device::flex())
             .map_err(|e| e.to_string())
@@ -159,16 +163,59 @@ fn what_would_change_the_numbers_is_refused_by_name_and_what_would_not_is_read()
 }
 
 #[test]
+fn values_that_are_not_finite_and_tensors_of_other_methods_are_refused() {
+    let device = Device::flex();
+    for (folder, file, tensor) in [
+        ("peft_prefix/plain", WEIGHTS, "prompt_embeddings"),
+        ("peft_prompt/random", WEIGHTS, "prompt_embeddings"),
+        ("peft_p_tuning/mlp", ENCODER, "mlp_head.2.bias"),
+        (
+            "peft_adaption_prompt/mha",
+            WEIGHTS,
+            "base_model.model.model.layers.2.self_attn.adaption_gate",
+        ),
+    ] {
+        let edited = tiny::edited(&format!("{folder}/{file}"), |tensors| {
+            let bytes = &mut tensors.get_mut(tensor).unwrap().bytes;
+            bytes[..4].copy_from_slice(&f32::NAN.to_le_bytes());
+        });
+        let edited = SafetensorsFile::open(file, edited).unwrap();
+        let config = fs::read(golden(folder).join(CONFIG)).unwrap();
+        let weights = open_file(&golden(folder).join(WEIGHTS));
+        let read = |weights: &dyn TensorSource| StoredAdapter::read("a", &config, weights, &device);
+        let error = if file == ENCODER {
+            read(&weights).unwrap().with_encoder(&edited)
+        } else {
+            read(&edited)
+        };
+        let error = error.unwrap_err().to_string();
+        assert!(
+            error.contains(tensor) && error.contains("not finite"),
+            "{folder}: {error}"
+        );
+    }
+    let config = fs::read(golden("peft_prefix/plain").join(CONFIG)).unwrap();
+    let lora = open_file(&golden("peft_lora/adapter").join(WEIGHTS));
+    let error = StoredAdapter::read("a", &config, &lora, &device)
+        .unwrap_err()
+        .to_string();
+    assert!(
+        error.contains("lora_A") && error.contains("missing (1)"),
+        "{error}"
+    );
+}
+
+#[test]
 fn an_encoder_of_another_adapter_is_noticed() {
     let device = Device::flex();
     let folder = golden("peft_p_tuning/mlp");
     let config = fs::read(folder.join(CONFIG)).unwrap();
-    let weights = file(&folder.join(WEIGHTS));
+    let weights = open_file(&folder.join(WEIGHTS));
     let read = || StoredAdapter::read("a", &config, &weights, &device).unwrap();
 
     assert!(read().lacks_encoder());
     let mut model = causal_lm("llama_mha/model", &device);
-    let other = file(&golden("peft_p_tuning/lstm").join(ENCODER));
+    let other = open_file(&golden("peft_p_tuning/lstm").join(ENCODER));
     let error = read()
         .with_encoder(&other)
         .unwrap()
@@ -184,7 +231,7 @@ fn an_encoder_of_another_adapter_is_noticed() {
     let path = path.path().join(ENCODER);
     fs::write(&path, fresh.encoder.unwrap()).unwrap();
     let error = stored
-        .with_encoder(&file(&path))
+        .with_encoder(&open_file(&path))
         .unwrap()
         .attach(&mut model)
         .unwrap_err();
@@ -206,7 +253,7 @@ fn without_its_encoder_an_adapter_works_and_trains_as_a_table() {
     for folder in ["peft_p_tuning/lstm", "peft_prefix/projected"] {
         let path = golden(folder);
         let config = fs::read(path.join(CONFIG)).unwrap();
-        let stored = StoredAdapter::read("a", &config, &file(&path.join(WEIGHTS)), &device).unwrap();
+        let stored = StoredAdapter::read("a", &config, &open_file(&path.join(WEIGHTS)), &device).unwrap();
         let kept = stored.config.clone();
         let mut table = causal_lm("llama_mha/model", &device);
         stored.attach(&mut table).unwrap();
@@ -257,6 +304,13 @@ fn written() -> Vec<(String, Files)> {
         let files = store::write(&mut model, "a", &config, task, base).unwrap();
         all.push((format!("{case}_classifier"), files));
     }
+    let stored = read(&golden("bert/lora"), "a", &device);
+    let config = stored.config.clone();
+    let mut model = bert::classifier(&read_golden("bert", "golden.safetensors"), &device);
+    stored.attach(&mut model).unwrap();
+    let (task, base) = (TaskType::SequenceClassification, "../bert/model");
+    let files = store::write(&mut model, "a", &config, task, base).unwrap();
+    all.push(("bert_lora".to_owned(), files));
     all.into_iter()
         .map(|(case, files)| {
             let mut list = vec![(CONFIG, files.config_json.into_bytes()), (WEIGHTS, files.weights)];
@@ -317,5 +371,5 @@ fn python_peft_reads_our_folders_of_every_method() {
             );
         }
     }
-    assert_eq!(written().len(), 12, "every method, with a head and without");
+    assert_eq!(written().len(), 13, "every method, with a head and without");
 }
