@@ -3,6 +3,9 @@
 //! Both dialects are read: transformers 4 (`rope_theta`, `rope_scaling`) and 5 (`rope_parameters`). A key that
 //! would change the numbers and that this crate does not implement is refused by name.
 
+mod bert;
+
+pub use self::bert::{BERT_TARGETS, BertConfig, LLAMA_TARGETS, ModelConfig};
 use serde::{Deserialize, Serialize};
 
 use crate::error::Error;
@@ -281,8 +284,22 @@ impl RawConfig {
             ("num_hidden_layers", self.num_hidden_layers),
             ("num_attention_heads", self.num_attention_heads),
         ];
-        if let Some((key, _)) = sizes.iter().find(|(_, size)| *size == 0) {
-            return Err(refuse(format!("{key} must be at least 1")));
+        // Far above any model there is: a damaged file must not ask for all memory, or for more layers than can be named.
+        let largest = |key: &str| {
+            if key == "num_hidden_layers" {
+                1 << 12
+            } else {
+                1 << 24
+            }
+        };
+        if let Some((key, size)) = sizes
+            .iter()
+            .find(|(key, size)| !(1..=largest(key)).contains(size))
+        {
+            return Err(refuse(format!(
+                "{key} = {size}; must be from 1 to {}",
+                largest(key)
+            )));
         }
         let num_key_value_heads = self.num_key_value_heads.unwrap_or(self.num_attention_heads);
         if num_key_value_heads == 0 || !self.num_attention_heads.is_multiple_of(num_key_value_heads) {
@@ -298,7 +315,7 @@ impl RawConfig {
             }
             None => return Err(refuse("hidden_size is not a multiple of num_attention_heads")),
         };
-        if head_dim == 0 || !head_dim.is_multiple_of(2) {
+        if head_dim == 0 || !head_dim.is_multiple_of(2) || head_dim > largest("head_dim") {
             return Err(refuse(format!(
                 "head_dim = {head_dim}; rotary positions need an even one"
             )));

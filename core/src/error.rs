@@ -76,11 +76,11 @@ pub enum Error {
         reason: String,
     },
     /// A label the task does not have.
-    #[error("label {label:?} is not one of the labels of task {task}")]
+    #[error("the label is not one of the labels of task {task}")]
     UnknownLabel {
         /// Name of the task.
         task: String,
-        /// The label as written.
+        /// The label as written; a patient's value, so the message leaves it out.
         label: String,
     },
     /// A note without a token to predict from.

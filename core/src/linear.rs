@@ -35,6 +35,15 @@ impl Linear {
         }
     }
 
+    /// A layer without deltas that is trained itself: `weight` is `[d_out, d_in]`, `bias` `[d_out]`.
+    pub(crate) fn trainable(weight: Tensor<2>, bias: Tensor<1>) -> Self {
+        Self {
+            weight: Param::from_tensor(weight),
+            bias: Some(Param::from_tensor(bias)),
+            deltas: Vec::new(),
+        }
+    }
+
     /// Applies base and active deltas.
     ///
     /// # Shapes

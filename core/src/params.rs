@@ -7,6 +7,9 @@ use burn::module::Param;
 use burn::tensor::Tensor;
 
 use crate::linear::Linear;
+use crate::peft::adaption_prompt::AdaptionPrompt;
+use crate::peft::part::Parts;
+use crate::peft::preamble::Preamble;
 
 /// A model whose parts can be visited by name.
 pub trait Walk {
@@ -23,16 +26,25 @@ pub trait Visitor {
     /// A table that is no linear layer: the token embedding.
     fn matrix(&mut self, _name: &str, _param: &mut Param<Tensor<2>>) {}
 
-    /// A gain of a norm.
+    /// A gain or bias of a norm.
     fn vector(&mut self, _name: &str, _param: &mut Param<Tensor<1>>) {}
+
+    /// The prompts of an attention layer's own: a site of adaption prompts. `path` is the layer's, such as
+    /// `model.layers.0.self_attn`.
+    fn prompts(&mut self, _path: &str, _prompts: &mut Vec<AdaptionPrompt>) {}
+
+    /// What stands before a note: the site of virtual tokens and prefixes.
+    fn preamble(&mut self, _preamble: &mut Preamble) {}
 }
 
-/// One named tensor of a model, of either rank.
+/// One named tensor of a model, of any rank.
 pub enum ParamMut<'a> {
     /// A gain or bias.
     Vector(&'a mut Param<Tensor<1>>),
     /// A weight, table or LoRA factor.
     Matrix(&'a mut Param<Tensor<2>>),
+    /// An adaption prompt.
+    Cube(&'a mut Param<Tensor<3>>),
 }
 
 impl ParamMut<'_> {
@@ -42,6 +54,7 @@ impl ParamMut<'_> {
         match self {
             Self::Vector(param) => param.lazy_shape().to_vec(),
             Self::Matrix(param) => param.lazy_shape().to_vec(),
+            Self::Cube(param) => param.lazy_shape().to_vec(),
         }
     }
 
@@ -51,6 +64,7 @@ impl ParamMut<'_> {
         match self {
             Self::Vector(param) => param.is_require_grad(),
             Self::Matrix(param) => param.is_require_grad(),
+            Self::Cube(param) => param.is_require_grad(),
         }
     }
 
@@ -59,6 +73,7 @@ impl ParamMut<'_> {
         match self {
             Self::Vector(param) => **param = (*param).clone().set_require_grad(trainable),
             Self::Matrix(param) => **param = (*param).clone().set_require_grad(trainable),
+            Self::Cube(param) => **param = (*param).clone().set_require_grad(trainable),
         }
     }
 
@@ -68,6 +83,7 @@ impl ParamMut<'_> {
         match self {
             Self::Vector(param) => param.val().inner(),
             Self::Matrix(param) => param.val().inner().flatten(0, 1),
+            Self::Cube(param) => param.val().inner().flatten(0, 2),
         }
     }
 
@@ -82,6 +98,10 @@ impl ParamMut<'_> {
                 let shape = param.lazy_shape();
                 replace(param, flat.reshape(shape));
             }
+            Self::Cube(param) => {
+                let shape = param.lazy_shape();
+                replace(param, flat.reshape(shape));
+            }
         }
     }
 
@@ -91,6 +111,7 @@ impl ParamMut<'_> {
         match self {
             Self::Vector(param) => param.val().grad_remove(gradients),
             Self::Matrix(param) => param.val().grad_remove(gradients).map(|g| g.flatten(0, 1)),
+            Self::Cube(param) => param.val().grad_remove(gradients).map(|g| g.flatten(0, 2)),
         }
     }
 }
@@ -120,10 +141,19 @@ pub enum Owner {
 
 /// Shows every tensor of `model` once: its owner, its name within the owner, and the tensor.
 ///
-/// Base tensors carry their Hugging Face name (`model.norm.weight`), LoRA factors PEFT's
-/// (`model.layers.0.self_attn.q_proj.lora_A.weight`).
+/// Base tensors carry their Hugging Face name (`model.norm.weight`), those of adapters PEFT's
+/// (`model.layers.0.self_attn.q_proj.lora_A.weight`, `prompt_embeddings`); the tensors of an encoder those of PEFT's
+/// module (`mlp_head.0.weight`).
 pub fn for_each_param(model: &mut dyn Walk, mut f: impl FnMut(&Owner, &str, ParamMut<'_>)) {
     struct Params<F>(F);
+    impl<F: FnMut(&Owner, &str, ParamMut<'_>)> Params<F> {
+        fn parts(&mut self, path: &str, parts: &mut dyn Parts) {
+            parts.for_each(&mut |part| {
+                let owner = Owner::Adapter(part.membership().adapter.clone());
+                part.params(&mut |name, param| self.0(&owner, &join(path, name), param));
+            });
+        }
+    }
     impl<F: FnMut(&Owner, &str, ParamMut<'_>)> Visitor for Params<F> {
         fn linear(&mut self, path: &str, linear: &mut Linear) {
             self.0(
@@ -134,19 +164,7 @@ pub fn for_each_param(model: &mut dyn Walk, mut f: impl FnMut(&Owner, &str, Para
             if let Some(bias) = linear.bias.as_mut() {
                 self.0(&Owner::Base, &format!("{path}.bias"), ParamMut::Vector(bias));
             }
-            for lora in linear.deltas_mut() {
-                let owner = Owner::Adapter(lora.adapter().to_owned());
-                self.0(
-                    &owner,
-                    &format!("{path}.lora_A.weight"),
-                    ParamMut::Matrix(&mut lora.a),
-                );
-                self.0(
-                    &owner,
-                    &format!("{path}.lora_B.weight"),
-                    ParamMut::Matrix(&mut lora.b),
-                );
-            }
+            self.parts(path, linear.deltas_mut());
         }
         fn matrix(&mut self, name: &str, param: &mut Param<Tensor<2>>) {
             self.0(&Owner::Base, name, ParamMut::Matrix(param));
@@ -154,8 +172,41 @@ pub fn for_each_param(model: &mut dyn Walk, mut f: impl FnMut(&Owner, &str, Para
         fn vector(&mut self, name: &str, param: &mut Param<Tensor<1>>) {
             self.0(&Owner::Base, name, ParamMut::Vector(param));
         }
+        fn prompts(&mut self, path: &str, prompts: &mut Vec<AdaptionPrompt>) {
+            self.parts(path, prompts);
+        }
+        fn preamble(&mut self, preamble: &mut Preamble) {
+            self.parts("", &mut preamble.virtual_tokens);
+            self.parts("", &mut preamble.prefixes);
+        }
     }
     model.walk(&mut Params(&mut f));
+}
+
+fn join(path: &str, name: &str) -> String {
+    if path.is_empty() {
+        name.to_owned()
+    } else {
+        format!("{path}.{name}")
+    }
+}
+
+/// Shows the parts of adapters at every place of `model` that has room for some, of whichever method.
+pub fn for_each_parts(model: &mut dyn Walk, mut f: impl FnMut(&mut dyn Parts)) {
+    struct All<F>(F);
+    impl<F: FnMut(&mut dyn Parts)> Visitor for All<F> {
+        fn linear(&mut self, _path: &str, linear: &mut Linear) {
+            self.0(linear.deltas_mut());
+        }
+        fn prompts(&mut self, _path: &str, prompts: &mut Vec<AdaptionPrompt>) {
+            self.0(prompts);
+        }
+        fn preamble(&mut self, preamble: &mut Preamble) {
+            self.0(&mut preamble.virtual_tokens);
+            self.0(&mut preamble.prefixes);
+        }
+    }
+    model.walk(&mut All(&mut f));
 }
 
 /// Shows every linear layer of `model` once.

@@ -106,8 +106,11 @@ impl Task {
         text: &str,
         read_labels: impl FnOnce(&str) -> Result<Vec<Label>, Error>,
     ) -> Result<Self, Error> {
-        let mut task: Self = toml::from_str(text).map_err(|e| Error::Task {
-            reason: e.to_string().trim().to_owned(),
+        // Without the snippet of TOML's own message: a file given by mistake may hold notes.
+        let mut task: Self = toml::from_str(text).map_err(|e| {
+            let at = e.span().map_or(0, |span| span.start);
+            let line = 1 + text.bytes().take(at).filter(|byte| *byte == b'\n').count();
+            refuse(format!("line {line}: {}", e.message()))
         })?;
         if let Some(file) = &task.labels_file {
             if !task.labels.is_empty() {

@@ -217,7 +217,8 @@ def folded(tensors: dict[str, torch.Tensor]) -> dict[str, str]:
     shapes: dict[str, str] = {}
     for name, tensor in sorted(tensors.items()):
         parts = name.split(".")
-        index = next((part for part in parts if part.isdigit()), None)
+        encoder = "mlp_head" in parts or "transform" in parts  # layers of different shapes
+        index = None if encoder else next((part for part in parts if part.isdigit()), None)
         key = name if index is None else ".".join("{}" if part.isdigit() else part for part in parts)
         groups.setdefault(key, []).append(int(index or 0))
         dtype = "" if tensor.dtype == torch.float32 else f" {str(tensor.dtype).removeprefix('torch.')}"

@@ -19,6 +19,15 @@ pub fn golden(case: &str) -> PathBuf {
         .join(case)
 }
 
+/// A file or folder of real data, where the checkout has them: below `CLINLORA_SHARED`, or below `shared` beside the
+/// workspace. A test that gets `None` prints that it is skipped.
+#[must_use]
+pub fn shared(path: &str) -> Option<PathBuf> {
+    let beside = || PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../../shared");
+    let folder = std::env::var_os("CLINLORA_SHARED").map_or_else(beside, PathBuf::from);
+    Some(folder.join(path)).filter(|path| path.exists())
+}
+
 /// One tensor of a golden file.
 #[derive(Debug, Clone)]
 pub struct Golden {
@@ -35,8 +44,16 @@ pub struct Golden {
 #[must_use]
 pub fn read_golden(case: &str, file: &str) -> BTreeMap<String, Golden> {
     let path = golden(case).join(file);
-    let bytes = std::fs::read(&path).unwrap_or_else(|e| panic!("{}: {e}", path.display()));
-    let tensors = SafeTensors::deserialize(&bytes).expect("a golden file is whole");
+    parse_golden(&std::fs::read(&path).unwrap_or_else(|e| panic!("{}: {e}", path.display())))
+}
+
+/// The tensors of a golden file's bytes.
+///
+/// # Panics
+/// As [`read_golden`].
+#[must_use]
+pub fn parse_golden(bytes: &[u8]) -> BTreeMap<String, Golden> {
+    let tensors = SafeTensors::deserialize(bytes).expect("a golden file is whole");
     tensors
         .iter()
         .map(|(name, view)| {
@@ -114,7 +131,18 @@ impl Golden {
 #[must_use]
 pub fn weights(folder: &std::path::Path, device: &Device) -> CheckpointWeights {
     let path = folder.join("model.safetensors");
-    let bytes = std::fs::read(&path).unwrap_or_else(|e| panic!("{}: {e}", path.display()));
+    weights_from(
+        std::fs::read(&path).unwrap_or_else(|e| panic!("{}: {e}", path.display())),
+        device,
+    )
+}
+
+/// Weights out of the bytes of a safetensors file.
+///
+/// # Panics
+/// If they are not one.
+#[must_use]
+pub fn weights_from(bytes: Vec<u8>, device: &Device) -> CheckpointWeights {
     let source: Box<dyn TensorSource> =
         Box::new(SafetensorsFile::open("model.safetensors", bytes).expect("a golden model is whole"));
     CheckpointWeights::new("golden", vec![source], device, DType::F32)

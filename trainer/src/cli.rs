@@ -1,18 +1,20 @@
 //! The command line as typed.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use clap::{Args, Parser, Subcommand};
 
+use crate::cohort::MOST_PATIENTS;
 use crate::device::DeviceChoice;
 use crate::mimic::NoteSplit;
+use crate::recipe::{Adapter, AdapterMethod, Encoder};
 
 /// Adapts a LLaMA to clinical notes with stacked adapters, and predicts outcomes from admission notes.
 #[derive(Debug, Parser)]
 #[command(version, propagate_version = true, max_term_width = 110)]
 #[command(
     after_help = "Nothing is sent anywhere: the program opens no socket.\nExit status: 0 done, 2 bad usage or \
-                        input, 130 interrupted, 1 anything else."
+                        input, 130 interrupted (143 by SIGTERM), 1 anything else."
 )]
 pub struct Cli {
     /// What to do.
@@ -43,6 +45,9 @@ pub enum Command {
     /// The main job end to end on synthetic patients.
     #[command(after_help = "Example:\n  clinlora demo --out demo --patients 800")]
     Demo(Demo),
+    /// A synthetic hospital with the tables of MIMIC-III v1.4 and MIMIC-IV-Note v2.2.
+    #[command(after_help = "Example:\n  clinlora cohort --patients 20000 --seed 7 --out hospital")]
+    Cohort(Cohort),
     /// The paper's task sets and pretraining notes from raw tables.
     Prepare(Prepare),
     /// Domain-adaptive pretraining on notes.
@@ -71,7 +76,10 @@ pub enum Command {
     )]
     Perplexity(Perplexity),
     /// Counts of trainable and all parameters, without allocating a weight.
-    #[command(after_help = "Example:\n  clinlora params --config llama-7b --method lora --r 16")]
+    #[command(
+        after_help = "Example:\n  clinlora params --config llama-7b --method lora --r 16\n  \
+                            clinlora params --config llama-7b --method prefix --virtual-tokens 20"
+    )]
     Params(Params),
     /// A merged Hugging Face checkpoint: base plus adapters.
     #[command(after_help = "Example:\n  clinlora merge --model base --adapter clinical --out merged")]
@@ -90,6 +98,20 @@ pub struct Demo {
     /// Synthetic patients.
     #[arg(long, default_value_t = 1200, value_parser = clap::value_parser!(u64).range(200..=100_000))]
     pub patients: u64,
+    /// Replace the folder if it exists and this program made it.
+    #[arg(long)]
+    pub overwrite: bool,
+}
+
+/// Arguments of `cohort`.
+#[derive(Debug, Args)]
+pub struct Cohort {
+    /// Patients of MIMIC-III's tables, and as many others of MIMIC-IV-Note's.
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..=MOST_PATIENTS))]
+    pub patients: u64,
+    /// Folder for the tables.
+    #[arg(long, value_name = "DIR")]
+    pub out: PathBuf,
     /// Replace the folder if it exists.
     #[arg(long)]
     pub overwrite: bool,
@@ -188,7 +210,7 @@ pub struct Train {
     /// Continue an interrupted run from its last checkpoint.
     #[arg(long, conflicts_with = "overwrite")]
     pub resume: bool,
-    /// Replace the run folder if it exists.
+    /// Replace the run folder if it exists and this program made it; the old one goes once the new run can begin.
     #[arg(long)]
     pub overwrite: bool,
 }
@@ -228,9 +250,20 @@ pub struct Evaluate {
     /// Leave notes without text out rather than refuse them.
     #[arg(long)]
     pub skip_empty: bool,
-    /// Replace the folder if it exists.
+    /// Replace the folder if it exists and this program made it.
     #[arg(long)]
     pub overwrite: bool,
+}
+
+impl Evaluate {
+    /// Everything it reads.
+    pub(crate) fn inputs(&self) -> impl Iterator<Item = &Path> {
+        let files = [&self.model.model, &self.task, &self.data];
+        files
+            .into_iter()
+            .chain(&self.model.adapters)
+            .map(PathBuf::as_path)
+    }
 }
 
 /// Arguments of `predict`.
@@ -274,14 +307,61 @@ pub struct Params {
     #[arg(long, value_name = "FILE|llama-7b")]
     pub config: PathBuf,
     /// Adapter method.
-    #[arg(long, value_parser = ["lora"])]
-    pub method: String,
-    /// Rank.
-    #[arg(long, default_value_t = 16)]
-    pub r: usize,
-    /// Layers that get a delta, separated by commas.
-    #[arg(long, value_delimiter = ',', default_value = "q_proj,v_proj")]
-    pub target_modules: Vec<String>,
+    #[arg(long, value_enum)]
+    pub method: AdapterMethod,
+    /// lora: rank [default: 16].
+    #[arg(long)]
+    pub r: Option<usize>,
+    /// lora: layers that get a delta, separated by commas [default: `q_proj,v_proj`].
+    #[arg(long, value_delimiter = ',')]
+    pub target_modules: Option<Vec<String>>,
+    /// adaption-prompt: tokens of the prompt on each layer [default: 10].
+    #[arg(long)]
+    pub adapter_len: Option<usize>,
+    /// adaption-prompt: layers that have one, from the top [default: 30].
+    #[arg(long)]
+    pub adapter_layers: Option<usize>,
+    /// prefix, prompt, p-tuning: virtual tokens [default: 20, prompt 15].
+    #[arg(long, alias = "num-virtual-tokens")]
+    pub virtual_tokens: Option<usize>,
+    /// prefix: two linear layers behind the table.
+    #[arg(long, alias = "prefix-projection")]
+    pub projection: bool,
+    /// p-tuning: network behind the table [default: lstm].
+    #[arg(
+        long,
+        value_enum,
+        alias = "encoder-reparameterization-type",
+        ignore_case = true
+    )]
+    pub encoder: Option<Encoder>,
+    /// prefix with projection, p-tuning: inner width [default: the model's; p-tuning 256].
+    #[arg(long)]
+    pub encoder_hidden_size: Option<usize>,
+    /// p-tuning: layers of its LSTM [default: 4].
+    #[arg(long, alias = "encoder-num-layers")]
+    pub encoder_layers: Option<usize>,
+}
+
+impl Params {
+    /// The adapter as a recipe would have it.
+    #[must_use]
+    pub fn adapter(&self) -> Adapter {
+        Adapter {
+            name: "params".to_owned(),
+            method: Some(self.method),
+            r: self.r,
+            target_modules: self.target_modules.clone(),
+            adapter_len: self.adapter_len,
+            adapter_layers: self.adapter_layers,
+            virtual_tokens: self.virtual_tokens,
+            projection: self.projection.then_some(true),
+            encoder: self.encoder,
+            encoder_hidden_size: self.encoder_hidden_size,
+            encoder_layers: self.encoder_layers,
+            ..Adapter::default()
+        }
+    }
 }
 
 /// Arguments of `merge`.
@@ -296,7 +376,7 @@ pub struct Merge {
     /// Folder for the merged model.
     #[arg(long, value_name = "DIR")]
     pub out: PathBuf,
-    /// Replace the folder if it exists.
+    /// Replace the folder if it exists and this program made it.
     #[arg(long)]
     pub overwrite: bool,
 }

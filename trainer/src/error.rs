@@ -2,12 +2,14 @@
 
 use std::path::{Path, PathBuf};
 
+use crate::console::STDOUT;
+
 /// Why a command stopped.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
     /// A file or folder that cannot be read or written.
-    #[error("{}: {source}", path.display())]
+    #[error("{}: {source}{}", path.display(), cure(source))]
     Io {
         /// The file.
         path: PathBuf,
@@ -23,11 +25,16 @@ pub enum Error {
         /// The file or folder.
         path: PathBuf,
         /// What is wrong with it.
-        source: clinlora_core::Error,
+        source: Box<clinlora_core::Error>,
     },
-    /// Ctrl+C or SIGTERM; the run was saved.
+    /// A model's numbers are not finite; what and where.
+    #[error("{0}")]
+    NotFinite(String),
+    /// Ctrl+C, SIGTERM or SIGHUP; the run was saved.
     #[error("interrupted after update {update}; continue with --resume ({})", run.display())]
     Interrupted {
+        /// The signal's number.
+        signal: i32,
         /// Updates done.
         update: u64,
         /// The run folder.
@@ -35,38 +42,67 @@ pub enum Error {
     },
     /// Ctrl+C or SIGTERM while there was nothing to save.
     #[error("interrupted; nothing was written")]
-    Stopped,
+    Stopped {
+        /// The signal's number.
+        signal: i32,
+    },
     /// Training whose numbers left the range of floats.
-    #[error("update {update}: the {what} is not finite; {advice}")]
+    #[error("update {update}: {what}; {advice}")]
     Diverged {
-        /// The update that was being made.
+        /// The update that was being made, or had been made.
         update: u64,
-        /// `loss` or `gradient`.
-        what: &'static str,
+        /// Which number is not finite.
+        what: String,
         /// Where the last good state is, and what to try.
         advice: String,
     },
 }
 
 impl Error {
-    /// Exit status: 2 for what the user can mend (usage, input), 130 for an interruption, 1 for anything else.
+    /// Exit status: 2 for what the user can mend (usage, input, a full disk), 128 and the signal's number for an
+    /// interruption (Ctrl+C 130, SIGTERM 143), 1 for anything else.
     #[must_use]
     pub fn exit_code(&self) -> u8 {
+        use std::io::ErrorKind;
         match self {
-            Self::Input(_) | Self::Model { .. } => 2,
-            Self::Interrupted { .. } | Self::Stopped => 130,
+            Self::Input(_) | Self::Model { .. } | Self::NotFinite(_) => 2,
+            Self::Interrupted { signal, .. } | Self::Stopped { signal } => {
+                u8::try_from(128 + signal).unwrap_or(1)
+            }
             Self::Diverged { .. } => 1,
             Self::Io { source, .. } => match source.kind() {
-                std::io::ErrorKind::NotFound
-                | std::io::ErrorKind::PermissionDenied
-                | std::io::ErrorKind::NotADirectory
-                | std::io::ErrorKind::IsADirectory
-                | std::io::ErrorKind::AlreadyExists
-                | std::io::ErrorKind::InvalidData
-                | std::io::ErrorKind::StorageFull => 2,
+                ErrorKind::NotFound
+                | ErrorKind::PermissionDenied
+                | ErrorKind::NotADirectory
+                | ErrorKind::IsADirectory
+                | ErrorKind::AlreadyExists
+                | ErrorKind::InvalidData
+                | ErrorKind::InvalidFilename
+                | ErrorKind::ReadOnlyFilesystem
+                | ErrorKind::StorageFull
+                | ErrorKind::QuotaExceeded
+                | ErrorKind::FileTooLarge => 2,
                 _ => 1,
             },
         }
+    }
+
+    /// Whether who reads stdout has had enough, as `head` does: no failure.
+    #[must_use]
+    pub fn is_closed_stdout(&self) -> bool {
+        matches!(self, Self::Io { path, source }
+            if path == Path::new(STDOUT) && source.kind() == std::io::ErrorKind::BrokenPipe)
+    }
+}
+
+/// What to do about a failed write, beginning with a separator; empty where the system's words are all there is.
+fn cure(source: &std::io::Error) -> &'static str {
+    use std::io::ErrorKind;
+    match source.kind() {
+        ErrorKind::StorageFull | ErrorKind::QuotaExceeded | ErrorKind::FileTooLarge => {
+            "; make room and run it again, a training run with --resume"
+        }
+        _ => "",
     }
 }
 
@@ -92,7 +128,7 @@ impl<T> AtPath<T> for std::result::Result<T, clinlora_core::Error> {
     fn at(self, path: impl AsRef<Path>) -> Result<T> {
         self.map_err(|source| Error::Model {
             path: path.as_ref().to_owned(),
-            source,
+            source: Box::new(source),
         })
     }
 }

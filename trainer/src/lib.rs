@@ -1,16 +1,18 @@
 //! The `clinlora` program as a library, for its own `main` and for tests.
 //!
-//! [`mimic`] makes data sets from the tables of MIMIC; [`commands`] is what the program does, one file a command. They stand on [`recipe`], on the folders of Hugging Face,
-//! on data sets, on training and on evaluation.
+//! [`commands`] is what the program does, one file a command. They stand on [`recipe`]s, on [`mimic`], which makes data
+//! sets from raw tables, on the [`folders`] of Hugging Face, on [`dataset`]s, on [`training`] and on evaluation.
 
 pub mod cli;
+mod cohort;
 pub mod commands;
-mod dataset;
+pub mod console;
+pub mod dataset;
 mod device;
 pub mod error;
 mod eval;
 mod files;
-mod folders;
+pub mod folders;
 pub mod mimic;
 pub mod recipe;
-mod training;
+pub mod training;

@@ -3,28 +3,37 @@
 use std::process::ExitCode;
 
 use clap::Parser;
-use clinlora::cli::{Cli, Command};
-use clinlora::commands;
+use clinlora::cli::{Cli, Command, Common};
+use clinlora::error::Result;
+use clinlora::{commands, console};
 
 fn main() -> ExitCode {
     let Cli { command, common } = Cli::parse();
-    let result = match command {
-        Command::Demo(args) => commands::demo::run(&args, &common),
-        Command::Prepare(args) => commands::prepare::run(&args, &common),
-        Command::Pretrain(args) => commands::pretrain::run(&args, &common),
-        Command::Finetune(args) => commands::finetune::run(&args, &common),
-        Command::Evaluate(args) => commands::evaluate::run(&args, &common),
-        Command::Predict(args) => commands::predict::run(&args, &common),
-        Command::Perplexity(args) => commands::perplexity::run(&args, &common),
-        Command::Params(args) => commands::params::run(&args),
-        Command::Merge(args) => commands::merge::run(&args, &common),
-        Command::Inspect(args) => commands::inspect::run(&args, &common),
+    // A panic has been told on stderr by then; it is a bug, and "anything else" of the exit statuses.
+    let Ok(result) = std::panic::catch_unwind(|| run(command, &common)) else {
+        return ExitCode::FAILURE;
     };
     match result {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            eprintln!("error: {error}");
+        Err(error) if !error.is_closed_stdout() => {
+            console::note(format_args!("error: {error}"));
             ExitCode::from(error.exit_code())
         }
+        _ => ExitCode::SUCCESS,
+    }
+}
+
+fn run(command: Command, common: &Common) -> Result<()> {
+    match command {
+        Command::Demo(args) => commands::demo::run(&args, common),
+        Command::Prepare(args) => commands::prepare::run(&args, common),
+        Command::Cohort(args) => commands::cohort::run(&args, common),
+        Command::Pretrain(args) => commands::pretrain::run(&args, common),
+        Command::Finetune(args) => commands::finetune::run(&args, common),
+        Command::Evaluate(args) => commands::evaluate::run(&args, common),
+        Command::Predict(args) => commands::predict::run(&args, common),
+        Command::Perplexity(args) => commands::perplexity::run(&args, common),
+        Command::Params(args) => commands::params::run(&args),
+        Command::Merge(args) => commands::merge::run(&args, common),
+        Command::Inspect(args) => commands::inspect::run(&args, common),
     }
 }

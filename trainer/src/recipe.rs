@@ -3,11 +3,13 @@
 use std::path::{Path, PathBuf};
 
 use clinlora_core::config::{LlamaConfig, WeightDtype};
-use clinlora_core::peft::lora::LoraConfig;
 use serde::{Deserialize, Serialize};
 
+pub use self::adapter::{Adapter, AdapterMethod, Encoder};
 use crate::error::{Error, Result};
 use crate::files;
+
+mod adapter;
 
 /// A training run.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -64,6 +66,9 @@ pub struct Base {
     pub scratch: Option<Scratch>,
 }
 
+/// Above every size of a LLaMA there is: a slip of the keyboard must not ask for all memory.
+const MAX_SIZE: usize = 1 << 20;
+
 /// Shape of a base initialised at random.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -81,6 +86,33 @@ pub struct Scratch {
 }
 
 impl Scratch {
+    /// The first size no model can have: its key, and what it must be.
+    fn defect(&self) -> Option<(&'static str, String)> {
+        let sizes = [
+            ("vocab_size", self.vocab_size),
+            ("hidden_size", self.hidden_size),
+            ("intermediate_size", self.intermediate_size),
+            ("num_hidden_layers", self.num_hidden_layers),
+            ("num_attention_heads", self.num_attention_heads),
+            ("num_key_value_heads", self.num_key_value_heads),
+        ];
+        let (heads, keys) = (self.num_attention_heads, self.num_key_value_heads);
+        if let Some((key, size)) = sizes.into_iter().find(|(_, size)| !(1..=MAX_SIZE).contains(size)) {
+            return Some((key, format!("= {size}; must be from 1 to {MAX_SIZE}")));
+        }
+        if !self.hidden_size.is_multiple_of(2 * heads) {
+            let reason = format!(
+                "= {}; must be an even multiple of num_attention_heads = {heads}",
+                self.hidden_size
+            );
+            return Some(("hidden_size", reason));
+        }
+        (!heads.is_multiple_of(keys)).then(|| {
+            let reason = format!("= {keys}; must divide num_attention_heads = {heads}");
+            ("num_key_value_heads", reason)
+        })
+    }
+
     /// The configuration of this shape, for a tokenizer of `vocab_size` tokens.
     #[must_use]
     pub fn config(&self, vocab_size: usize) -> LlamaConfig {
@@ -110,58 +142,6 @@ pub struct Data {
     /// Leave notes without text out rather than refuse them.
     #[serde(default)]
     pub skip_empty: bool,
-}
-
-/// One adapter of the stack: loaded from a folder, or fresh.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Adapter {
-    /// Its name in the stack.
-    pub name: String,
-    /// PEFT folder to load; the hyper-parameters below are then the folder's.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub path: Option<PathBuf>,
-    /// Whether the run changes it.
-    #[serde(default = "yes")]
-    pub trainable: bool,
-    /// Rank.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub r: Option<usize>,
-    /// Numerator of the scale.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub alpha: Option<f64>,
-    /// Share of inputs zeroed in training.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub dropout: Option<f64>,
-    /// Layers that get a delta.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub target_modules: Option<Vec<String>>,
-    /// Scale by `alpha / √r`.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub use_rslora: Option<bool>,
-}
-
-impl Adapter {
-    /// Hyper-parameters of a fresh adapter; what the recipe leaves out is [`LoraConfig::default`].
-    #[must_use]
-    pub fn lora(&self) -> LoraConfig {
-        let default = LoraConfig::default();
-        LoraConfig {
-            r: self.r.unwrap_or(default.r),
-            alpha: self.alpha.unwrap_or(default.alpha),
-            dropout_prob: self.dropout.unwrap_or(default.dropout_prob),
-            target_modules: self.target_modules.clone().unwrap_or(default.target_modules),
-            use_rslora: self.use_rslora.unwrap_or(default.use_rslora),
-        }
-    }
-
-    fn gives_hyper_parameters(&self) -> bool {
-        self.r.is_some()
-            || self.alpha.is_some()
-            || self.dropout.is_some()
-            || self.target_modules.is_some()
-            || self.use_rslora.is_some()
-    }
 }
 
 /// How a run trains.
@@ -282,29 +262,50 @@ impl Recipe {
     /// Reads `path`, applies `overrides` (`key=value`, dotted keys, `adapter.0.r=8`) and checks every value.
     ///
     /// # Errors
-    /// [`Error::Input`] with file, line and the accepted keys or values.
+    /// [`Error::Input`] with file and line, or the override, and the accepted keys or values.
     pub fn read(path: &Path, overrides: &[String], purpose: Purpose) -> Result<Self> {
         let text = files::read_text(path)?;
-        let in_file =
-            |e: toml::de::Error| Error::Input(format!("{}: {}", path.display(), e.to_string().trim()));
-        if overrides.is_empty() {
-            let recipe: Self = toml::from_str(&text).map_err(in_file)?;
-            recipe.validate(purpose, &text, path)?;
-            return Ok(recipe);
-        }
-        let mut table: toml::Table = toml::from_str(&text).map_err(in_file)?;
+        // Without the snippet of TOML's own message: whatever file was given by mistake, none of it is repeated.
+        let in_file = |e: &toml::de::Error| {
+            let line = e.span().map_or(1, |span| line_at(&text, span.start));
+            Error::Input(format!("{}:{line}: {}", path.display(), e.message()))
+        };
+        let mut table: toml::Table = toml::from_str(&text).map_err(|e| in_file(&e))?;
         for assignment in overrides {
             apply_override(&mut table, assignment)?;
         }
-        let recipe: Self = table.try_into().map_err(|e| {
-            Error::Input(format!(
-                "{} with {overrides:?}: {}",
-                path.display(),
-                e.to_string().trim()
-            ))
+        let recipe: Self = table.try_into().map_err(|e: toml::de::Error| {
+            match toml::from_str::<Self>(&text) {
+                // The file is at fault, with or without the overrides; it has lines to name.
+                Err(alone) if alone.message() == e.message() || overrides.is_empty() => in_file(&alone),
+                _ => Error::Input(format!("{overrides:?}: {}", e.message())),
+            }
         })?;
-        recipe.validate(purpose, &text, path)?;
+        recipe.validate(
+            purpose,
+            &Origin {
+                path,
+                text: &text,
+                overrides,
+            },
+        )?;
         Ok(recipe)
+    }
+
+    /// Every file and folder a run of this recipe reads.
+    pub(crate) fn inputs(&self) -> impl Iterator<Item = &Path> {
+        let files = [
+            Some(&self.data.train),
+            self.data.valid.as_ref(),
+            self.task.as_ref(),
+        ];
+        let folders = self.adapter.iter().map(|adapter| adapter.path.as_ref());
+        files
+            .into_iter()
+            .chain([self.base.path.as_ref()])
+            .chain(folders)
+            .flatten()
+            .map(PathBuf::as_path)
     }
 
     /// The recipe in full, every default written out.
@@ -313,11 +314,8 @@ impl Recipe {
         toml::to_string(self).expect("a recipe holds nothing TOML cannot say")
     }
 
-    fn validate(&self, purpose: Purpose, text: &str, path: &Path) -> Result<()> {
-        let refuse = |key: &str, reason: String| {
-            let place = line_of(text, key).map_or_else(String::new, |line| format!(":{line}"));
-            Err(Error::Input(format!("{}{place}: {key} {reason}", path.display())))
-        };
+    fn validate(&self, purpose: Purpose, origin: &Origin<'_>) -> Result<()> {
+        let refuse = |key: &str, reason: String| Err(origin.refuse(key, &reason));
         let training = &self.training;
         if self.max_tokens < 2 {
             return refuse("max_tokens", format!("= {}; must be at least 2", self.max_tokens));
@@ -326,6 +324,7 @@ impl Recipe {
             ("training.epochs", training.epochs),
             ("training.batch_size", training.batch_size as u64),
             ("training.accumulation_steps", training.accumulation_steps as u64),
+            ("training.patience", training.patience.unwrap_or(1)),
         ];
         if let Some((key, _)) = counts.iter().find(|(_, count)| *count == 0) {
             return refuse(key, "= 0; must be at least 1".into());
@@ -381,6 +380,9 @@ impl Recipe {
                 "needs method = \"full\": nothing else would train the base".into(),
             );
         }
+        if let Some((key, reason)) = self.base.scratch.as_ref().and_then(Scratch::defect) {
+            return refuse(&format!("base.scratch.{key}"), reason);
+        }
         match (purpose, &self.task) {
             (Purpose::Finetune, None) => {
                 return refuse("task", "is missing: a downstream run needs one".into());
@@ -393,10 +395,11 @@ impl Recipe {
             }
             _ => {}
         }
-        self.validate_adapters(purpose, &refuse)
+        self.validate_adapters(purpose, origin)
     }
 
-    fn validate_adapters(&self, purpose: Purpose, refuse: &dyn Fn(&str, String) -> Result<()>) -> Result<()> {
+    fn validate_adapters(&self, purpose: Purpose, origin: &Origin<'_>) -> Result<()> {
+        let refuse = |key: &str, reason: String| Err(origin.refuse(key, &reason));
         if self.method == Method::Full && !self.adapter.is_empty() {
             return refuse(
                 "adapter",
@@ -413,28 +416,44 @@ impl Recipe {
         for (i, adapter) in self.adapter.iter().enumerate() {
             let fits_a_folder_name = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_');
             if adapter.name.is_empty() || !adapter.name.chars().all(fits_a_folder_name) {
-                return refuse("adapter.name", "must be letters, digits, '-' and '_'".into());
-            }
-            if self.adapter[..i].iter().any(|other| other.name == adapter.name) {
-                return refuse("adapter.name", format!("= \"{}\" stands twice", adapter.name));
-            }
-            if adapter.path.is_some() && adapter.gives_hyper_parameters() {
                 return refuse(
-                    "adapter",
-                    format!(
-                        "\"{}\" is loaded from a folder, which gives r, alpha and the rest",
-                        adapter.name
-                    ),
+                    &format!("adapter.{i}.name"),
+                    "must be letters, digits, '-' and '_'".into(),
                 );
             }
-            if adapter.path.is_none() {
-                adapter
-                    .lora()
-                    .validate(&adapter.name)
-                    .map_err(|e| Error::Input(e.to_string()))?;
+            if self.adapter[..i].iter().any(|other| other.name == adapter.name) {
+                return refuse(
+                    &format!("adapter.{i}.name"),
+                    format!("= \"{}\" stands twice", adapter.name),
+                );
+            }
+            if let Err(reason) = adapter.check() {
+                return refuse(&format!("adapter.{i}"), reason);
             }
         }
         Ok(())
+    }
+}
+
+/// Where a recipe's values come from, to name the place of a wrong one.
+struct Origin<'a> {
+    path: &'a Path,
+    text: &'a str,
+    overrides: &'a [String],
+}
+
+impl Origin<'_> {
+    /// The error for `key`, at the override that gave it or else at its line.
+    fn refuse(&self, key: &str, reason: &str) -> Error {
+        let gives = |assignment: &&String| {
+            let given = assignment.split_once('=').map_or("", |(given, _)| given);
+            given == key || given.strip_prefix(key).is_some_and(|rest| rest.starts_with('.'))
+        };
+        if let Some(assignment) = self.overrides.iter().rev().find(gives) {
+            return Error::Input(format!("{assignment:?}: {key} {reason}"));
+        }
+        let place = line_of(self.text, key).map_or_else(String::new, |line| format!(":{line}"));
+        Error::Input(format!("{}{place}: {key} {reason}", self.path.display()))
     }
 }
 
@@ -474,21 +493,40 @@ fn apply_override(table: &mut toml::Table, assignment: &str) -> Result<()> {
     Ok(())
 }
 
-/// Line of a dotted key in a TOML text, if the text has it.
+/// Line of a dotted key in a TOML text, if the text has it; of the innermost part that it has.
 fn line_of(text: &str, key: &str) -> Option<usize> {
     let document = toml::de::DeTable::parse(text).ok()?;
     let mut table = document.get_ref();
     let mut offset = None;
-    for part in key.split('.') {
-        let (name, value) = table.get_key_value(part)?;
+    let mut parts = key.split('.');
+    while let Some(part) = parts.next() {
+        let Some((name, value)) = table.get_key_value(part) else {
+            break;
+        };
         offset = Some(name.span().start);
         match value.get_ref() {
             toml::de::DeValue::Table(inner) => table = inner,
-            toml::de::DeValue::Array(items) => table = items.first()?.get_ref().as_table()?,
+            toml::de::DeValue::Array(items) => {
+                let index = parts.next().and_then(|index| index.parse().ok()).unwrap_or(0);
+                let Some(item) = items.get::<usize>(index) else {
+                    break;
+                };
+                offset = Some(item.span().start);
+                match item.get_ref().as_table() {
+                    Some(inner) => table = inner,
+                    None => break,
+                }
+            }
             _ => break,
         }
     }
-    offset.map(|at| text[..at].lines().count().max(1) + usize::from(text[..at].ends_with('\n')))
+    offset.map(|at| line_at(text, at))
+}
+
+/// Line, from 1, of a byte of `text`.
+fn line_at(text: &str, at: usize) -> usize {
+    let before = text.as_bytes().iter().take(at);
+    1 + before.filter(|byte| **byte == b'\n').count()
 }
 
 #[cfg(test)]
@@ -518,8 +556,8 @@ mod tests {
         )
         .expect("valid");
         assert_eq!(recipe.training.epochs, 3);
-        assert_eq!(recipe.adapter[0].lora().alpha, 7.5);
-        assert_eq!(recipe.adapter[0].lora().r, 4);
+        assert_eq!(recipe.adapter[0].alpha, Some(7.5));
+        assert_eq!(recipe.adapter[0].r, Some(4));
         assert_eq!(recipe.data.train, Path::new("other.jsonl"));
         assert_eq!(read(&recipe.resolved(), &[]).expect("its own text"), recipe);
     }

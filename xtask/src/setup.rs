@@ -6,11 +6,59 @@ use std::process::Command;
 
 use crate::shell::{cargo, output, root, run};
 
-/// Must equal the `wasm-bindgen` of Cargo.lock; the suites refuse to run otherwise.
-const WASM_BINDGEN: &str = "0.2.130";
+/// A program built from crates.io.
+pub(crate) struct Tool {
+    package: &'static str,
+    version: &'static str,
+    program: &'static str,
+}
+
+/// Runs wasm tests in a browser. Its version must equal that of `wasm-bindgen` in Cargo.lock.
+pub(crate) const WASM_TEST_RUNNER: Tool = Tool {
+    package: "wasm-bindgen-cli",
+    version: "0.2.130",
+    program: "wasm-bindgen-test-runner",
+};
+
+/// Checks licences and sources.
+pub(crate) const CARGO_DENY: Tool = Tool {
+    package: "cargo-deny",
+    version: "0.20.2",
+    program: "cargo-deny",
+};
+
+impl Tool {
+    /// Installs the program unless it is there; returns its path.
+    pub(crate) fn install(&self) -> Result<PathBuf, String> {
+        let Self {
+            package,
+            version,
+            program,
+        } = self;
+        let folder = cache().join(format!("{package}-{version}"));
+        let path = folder.join("bin").join(program);
+        if !path.exists() {
+            eprintln!(
+                "installing {package} {version} into {} (some minutes, once)",
+                folder.display()
+            );
+            fs::create_dir_all(&folder).map_err(|e| format!("{}: {e}", folder.display()))?;
+            let build = folder.join("target");
+            run(cargo()
+                .args(["install", package, "--version", version, "--root"])
+                .arg(&folder)
+                .env("CARGO_TARGET_DIR", &build)
+                // Tools are waited for once and run for seconds: compile them quickly.
+                .env("CARGO_PROFILE_RELEASE_LTO", "off")
+                .env("CARGO_PROFILE_RELEASE_OPT_LEVEL", "1"))?;
+            fs::remove_dir_all(&build).map_err(|e| format!("{}: {e}", build.display()))?;
+        }
+        Ok(path)
+    }
+}
 
 /// Folder of installed tools: `CLINLORA_CACHE`, or `clinlora` in the user's cache folder.
-pub(crate) fn cache() -> PathBuf {
+fn cache() -> PathBuf {
     let variable = |name: &str| std::env::var_os(name).map(PathBuf::from);
     variable("CLINLORA_CACHE")
         .or_else(|| variable("XDG_CACHE_HOME").map(|path| path.join("clinlora")))
@@ -36,27 +84,6 @@ pub(crate) fn wasm_target() -> Result<(), String> {
     .map_err(|e| format!("{e}\nthe wasm suite needs Rust's {TARGET} target"))
 }
 
-/// Installs the runner of wasm tests; returns its path.
-pub(crate) fn wasm_test_runner() -> Result<PathBuf, String> {
-    let tools = cache().join(format!("wasm-bindgen-{WASM_BINDGEN}"));
-    let runner = tools.join("bin/wasm-bindgen-test-runner");
-    if !runner.exists() {
-        eprintln!(
-            "installing wasm-bindgen-cli {WASM_BINDGEN} into {} (a few minutes, once)",
-            tools.display()
-        );
-        fs::create_dir_all(&tools).map_err(|e| format!("{}: {e}", tools.display()))?;
-        let install = ["install", "wasm-bindgen-cli", "--version", WASM_BINDGEN, "--root"];
-        run(cargo()
-            .args(install)
-            .arg(&tools)
-            .env("CARGO_TARGET_DIR", tools.join("target")))?;
-        // The build folder is a gigabyte that nothing needs again.
-        fs::remove_dir_all(tools.join("target")).map_err(|e| e.to_string())?;
-    }
-    Ok(runner)
-}
-
 /// Installs a browser and its driver where they are missing and Debian's packages can be had.
 pub(crate) fn browser() -> Result<(), String> {
     let is_there = |program: &str| output(Command::new(program).arg("--version")).is_some();
@@ -80,11 +107,12 @@ pub(crate) fn browser() -> Result<(), String> {
         }
         run(command.args(arguments).env("DEBIAN_FRONTEND", "noninteractive"))
     };
-    apt(&["update"])
+    apt(&["update", "-qq"])
         .and_then(|()| {
             apt(&[
                 "install",
                 "-y",
+                "-qq",
                 "--no-install-recommends",
                 "chromium",
                 "chromium-driver",

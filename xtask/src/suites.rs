@@ -1,7 +1,9 @@
 //! The suites and checks themselves.
 
+use std::process::Command;
+
 use crate::setup;
-use crate::shell::{cargo, run};
+use crate::shell::{cargo, root, run};
 
 /// Runs every suite: native tests and documentation tests, then the model in a browser.
 pub(crate) fn test() -> Result<(), String> {
@@ -9,7 +11,7 @@ pub(crate) fn test() -> Result<(), String> {
     // A release-like profile with debug assertions: an unoptimised Burn is too slow to test with.
     run(cargo().args(["test", "--workspace", "--locked", "--profile", "checked"]))?;
     setup::browser()?;
-    let runner = setup::wasm_test_runner()?;
+    let runner = setup::WASM_TEST_RUNNER.install()?;
     let wasm = [
         "test",
         "--package",
@@ -65,6 +67,8 @@ pub(crate) fn check() -> Result<(), String> {
         ];
         run(cargo().args(alone).arg(feature))?;
     }
-    run(cargo().args(["deny", "--offline", "check", "bans", "licenses", "sources"]))
-        .map_err(|e| format!("{e}\nlicences are checked by cargo-deny: cargo install cargo-deny --locked"))
+    let deny = setup::CARGO_DENY.install()?;
+    run(Command::new(deny)
+        .current_dir(root())
+        .args(["--offline", "check", "bans", "licenses", "sources"]))
 }

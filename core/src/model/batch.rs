@@ -1,13 +1,13 @@
 //! Right-padded token ids of several notes.
 
-use burn::tensor::{DType, Device, Int, Tensor, TensorData};
+use burn::tensor::{Bool, DType, Device, Int, Tensor, TensorData};
 
 use crate::error::Error;
 
 /// Ids of `B` notes, padded on the right to one length.
 ///
-/// With a causal mask no token sees what stands to its right, so padding changes no number of a note; what
-/// stands at padded positions of an output is meaningless and is never read.
+/// With a causal mask no token sees what stands to its right, and an encoder is told where [`padding`](Self::padding)
+/// stands; so it changes no number of a note. What stands there in an output is meaningless and is never read.
 #[derive(Debug, Clone)]
 pub struct TokenBatch {
     ids: Tensor<2, Int>,
@@ -52,31 +52,51 @@ impl TokenBatch {
         self.ids.dims()
     }
 
-    /// Number of tokens that have a next token: what a language-modelling loss is summed over.
+    /// Where no token stands, `[B, T]`.
+    #[must_use]
+    pub fn padding(&self) -> Tensor<2, Bool> {
+        let [notes, tokens] = self.dims();
+        let lengths = self.lengths().map(row).collect();
+        let lengths = self.int_row(lengths).reshape([notes, 1]);
+        let places = Tensor::<1, Int>::arange(0..tokens as i64, (&self.ids.device(), DType::I32));
+        let places = places.reshape([1, tokens]).expand([notes, tokens]);
+        places.greater_equal(lengths.expand([notes, tokens]))
+    }
+
+    /// Number of tokens of each note.
+    pub fn lengths(&self) -> impl Iterator<Item = usize> {
+        self.notes.iter().map(Vec::len)
+    }
+
+    /// Number of tokens that have a token of the note before them: what a language-modelling loss is summed over. With
+    /// virtual tokens before a note its first token is predicted as well: see
+    /// [`CausalLm::num_targets`](super::head::CausalLm::num_targets).
     #[must_use]
     pub fn num_targets(&self) -> usize {
         self.notes.iter().map(|note| note.len() - 1).sum()
     }
 
-    /// Place of each note's last token among the `B·T` rows.
-    pub(crate) fn last_rows(&self) -> Vec<i32> {
-        let tokens = self.dims()[1];
+    /// Place of each note's last token among the `B·(before + T)` rows, `before` of which precede each note.
+    pub(crate) fn last_rows(&self, before: usize) -> Vec<i32> {
+        let length = before + self.dims()[1];
         self.notes
             .iter()
             .enumerate()
-            .map(|(b, note)| row(b * tokens + note.len() - 1))
+            .map(|(b, note)| row(b * length + before + note.len() - 1))
             .collect()
     }
 
-    /// Places of the tokens that have a next token among the `B·T` rows, and those next tokens.
-    pub(crate) fn next_token_rows(&self) -> (Vec<i32>, Vec<i32>) {
-        let tokens = self.dims()[1];
-        let mut rows = Vec::with_capacity(self.num_targets());
-        let mut targets = Vec::with_capacity(self.num_targets());
+    /// Places of the rows that predict a token, among the `B·(before + T)` rows, and those tokens.
+    pub(crate) fn next_token_rows(&self, before: usize) -> (Vec<i32>, Vec<i32>) {
+        let length = before + self.dims()[1];
+        let (mut rows, mut targets) = (Vec::new(), Vec::new());
         for (b, note) in self.notes.iter().enumerate() {
-            for (t, next) in note.iter().skip(1).enumerate() {
-                rows.push(row(b * tokens + t));
-                targets.push(next.cast_signed());
+            for (t, target) in note.iter().enumerate() {
+                // The row before a token predicts it; the very first row of all has none before it.
+                if before + t > 0 {
+                    rows.push(row(b * length + before + t - 1));
+                    targets.push(target.cast_signed());
+                }
             }
         }
         (rows, targets)

@@ -1,15 +1,17 @@
-//! What stands on the decoder: the language-modelling head and the classification head, and their losses.
+//! What stands on the networks: the language-modelling head and the classification head, and their losses.
 
-use burn::module::Module;
+use burn::module::{Module, Param};
 use burn::tensor::activation::log_softmax;
 use burn::tensor::{DType, Tensor, TensorData};
 
 use super::batch::TokenBatch;
+use super::bert::Bert;
+use super::dropout::dropped;
 use super::llama::Llama;
-use crate::config::LlamaConfig;
+use crate::config::{BertConfig, LlamaConfig, ModelConfig};
 use crate::error::{Error, Misshapen};
 use crate::linear::Linear;
-use crate::params::{Visitor, Walk, for_each_site};
+use crate::params::{ParamMut, Visitor, Walk, for_each_site};
 use crate::task::TaskKind;
 use crate::weights::Weights;
 
@@ -31,29 +33,47 @@ impl CausalLm {
         Self { model, lm_head }
     }
 
-    /// Unnormalised log-probabilities of the next token, f32.
+    /// Unnormalised log-probabilities of the next token at each token of the notes, f32.
     ///
     /// # Shapes
     /// - result: `[B, T, V]`
     #[must_use]
     pub fn logits(&self, batch: &TokenBatch) -> Tensor<3> {
-        self.project(self.model.forward(batch.ids()))
+        let before = self.model.num_virtual_tokens();
+        let hidden = self.model.forward(batch.ids()); // [B, v + T, D]
+        self.project(hidden.narrow(1, before, batch.dims()[1]))
+    }
+
+    /// Number of tokens that have a predecessor: all of a note but its first, and the first too where virtual tokens
+    /// stand before it, as in PEFT.
+    #[must_use]
+    pub fn num_targets(&self, batch: &TokenBatch) -> usize {
+        batch.lengths().map(|tokens| self.num_targets_of(tokens)).sum()
+    }
+
+    /// [`num_targets`](Self::num_targets) of one note of this many tokens.
+    #[must_use]
+    pub fn num_targets_of(&self, tokens: usize) -> usize {
+        // The very first of all tokens, virtual ones included, has none before it.
+        (self.model.num_virtual_tokens() + tokens)
+            .saturating_sub(1)
+            .min(tokens)
     }
 
     /// Negative log-likelihood summed over every token that has a predecessor, f32. Padding is never projected.
     ///
-    /// Divide by [`TokenBatch::num_targets`], or by that of a whole update, for a mean.
+    /// Divide by [`num_targets`](Self::num_targets), or by that of a whole update, for a mean.
     ///
     /// # Shapes
     /// - result: `[1]`
     #[must_use]
     pub fn nll_sum(&self, batch: &TokenBatch) -> Tensor<1> {
-        let (rows, targets) = batch.next_token_rows();
+        let (rows, targets) = batch.next_token_rows(self.model.num_virtual_tokens());
         let device = batch.ids().device();
         if rows.is_empty() {
             return Tensor::zeros([1], (&device, DType::F32));
         }
-        let hidden = self.model.forward(batch.ids()).flatten::<2>(0, 1); // [B·T, D]
+        let hidden = self.model.forward(batch.ids()).flatten::<2>(0, 1); // [B·(v + T), D]
         let logits = self.project(hidden.select(0, batch.int_row(rows))); // [N, V]
         let targets = batch.int_row(targets).unsqueeze_dim(1); // [N, 1]
         log_softmax(logits, 1).gather(1, targets).sum().neg()
@@ -80,25 +100,150 @@ impl Walk for CausalLm {
     }
 }
 
-/// A decoder that classifies a note by the hidden state of its last token.
+/// The network under a classification head.
+#[derive(Module, Debug)]
+#[expect(clippy::large_enum_variant, reason = "a program holds one")]
+pub enum Backbone {
+    /// A decoder, read at a note's last token.
+    Llama(Llama),
+    /// An encoder, read through its pooler.
+    Bert(Bert),
+}
+
+impl Backbone {
+    /// Takes a model of this shape, without any head, from `weights`.
+    pub fn build<W: Weights>(config: &ModelConfig, weights: &mut W) -> Self {
+        match config {
+            ModelConfig::Llama(config) => Self::Llama(Llama::build(config, weights)),
+            ModelConfig::Bert(config) => Self::Bert(Bert::build(config, weights)),
+        }
+    }
+
+    /// What a head reads of each note.
+    ///
+    /// # Shapes
+    /// - result: `[B, D]`
+    #[must_use]
+    pub fn pooled(&self, batch: &TokenBatch) -> Tensor<2> {
+        match self {
+            Self::Llama(model) => {
+                let hidden = model.forward(batch.ids()).flatten::<2>(0, 1); // [B·(v + T), D]
+                hidden.select(0, batch.int_row(batch.last_rows(model.num_virtual_tokens())))
+            }
+            Self::Bert(model) => model.pooled(batch),
+        }
+    }
+}
+
+impl From<Llama> for Backbone {
+    fn from(model: Llama) -> Self {
+        Self::Llama(model)
+    }
+}
+
+impl From<Bert> for Backbone {
+    fn from(model: Bert) -> Self {
+        Self::Bert(model)
+    }
+}
+
+impl Walk for Backbone {
+    fn walk(&mut self, visitor: &mut dyn Visitor) {
+        match self {
+            Self::Llama(model) => model.walk(visitor),
+            Self::Bert(model) => model.walk(visitor),
+        }
+    }
+}
+
+/// What differs between the heads of the architectures.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct HeadShape {
+    path: &'static str,
+    width: usize,
+    bias: bool,
+    std: f64,
+    dropout_prob: f64,
+}
+
+impl From<&LlamaConfig> for HeadShape {
+    fn from(config: &LlamaConfig) -> Self {
+        Self {
+            path: SCORE,
+            width: config.hidden_size,
+            bias: false,
+            std: config.initializer_range,
+            dropout_prob: 0.0,
+        }
+    }
+}
+
+impl From<&BertConfig> for HeadShape {
+    fn from(config: &BertConfig) -> Self {
+        Self {
+            path: CLASSIFIER,
+            width: config.hidden_size,
+            bias: true,
+            std: config.initializer_range,
+            dropout_prob: config.classifier_dropout_prob,
+        }
+    }
+}
+
+impl From<&ModelConfig> for HeadShape {
+    fn from(config: &ModelConfig) -> Self {
+        match config {
+            ModelConfig::Llama(config) => config.into(),
+            ModelConfig::Bert(config) => config.into(),
+        }
+    }
+}
+
+/// A model that classifies notes.
 #[derive(Module, Debug)]
 pub struct Classifier {
-    /// The decoder.
-    pub model: Llama,
+    /// The network under the head.
+    pub model: Backbone,
     score: Linear,
+    dropout_prob: f64,
+    #[module(skip)]
+    path: &'static str,
 }
 
 /// Path of the classification head, as in `LlamaForSequenceClassification`.
 pub const SCORE: &str = "score";
 
+/// Path of the classification head, as in `BertForSequenceClassification`.
+pub const CLASSIFIER: &str = "classifier";
+
+/// Paths of classification heads: LLaMA's, without a bias, and BERT's, with one.
+pub const HEADS: [&str; 2] = [SCORE, CLASSIFIER];
+
+/// Whether a tensor of this name is a classification head's.
+#[must_use]
+pub fn is_head(name: &str) -> bool {
+    name.split_once('.')
+        .is_some_and(|(path, _)| HEADS.contains(&path))
+}
+
 impl Classifier {
-    /// Puts a head of `num_labels` outputs, without bias, on `model`; its weight comes from `weights`, trainable.
-    pub fn build<W: Weights>(model: Llama, config: &LlamaConfig, num_labels: usize, weights: &mut W) -> Self {
-        let shape = [num_labels, config.hidden_size];
-        let score = Linear::build(weights, SCORE, shape, false, config.initializer_range);
-        let mut classifier = Self { model, score };
-        classifier.score.weight = classifier.score.weight.clone().set_require_grad(true);
-        classifier
+    /// Puts a head of `num_labels` outputs on `model`; its values come from `weights`, trainable.
+    pub fn build<W: Weights>(
+        model: impl Into<Backbone>,
+        head: impl Into<HeadShape>,
+        num_labels: usize,
+        weights: &mut W,
+    ) -> Self {
+        let head = head.into();
+        let mut score = Linear::build(weights, head.path, [num_labels, head.width], head.bias, head.std);
+        score.weight = score.weight.clone().set_require_grad(true);
+        score.bias = score.bias.map(|bias| bias.set_require_grad(true));
+        Self {
+            model: model.into(),
+            score,
+            dropout_prob: head.dropout_prob,
+            path: head.path,
+        }
     }
 
     /// Unnormalised scores of each note, f32.
@@ -107,56 +252,84 @@ impl Classifier {
     /// - result: `[B, labels]`
     #[must_use]
     pub fn logits(&self, batch: &TokenBatch) -> Tensor<2> {
-        let hidden = self.model.forward(batch.ids()).flatten::<2>(0, 1); // [B·T, D]
-        let pooled = hidden.select(0, batch.int_row(batch.last_rows())); // [B, D]
+        let pooled = dropped(self.model.pooled(batch), self.dropout_prob); // [B, D]
         self.score.forward(pooled.cast(DType::F32))
     }
 }
 
-/// Weight of the classification head of `model`, `[labels, D]`, if it has one.
-pub fn head_weight(model: &mut dyn Walk) -> Option<Tensor<2>> {
-    let mut weight = None;
-    for_each_site(model, |path, linear| {
-        if path == SCORE {
-            weight = Some(linear.weight.val());
-        }
-    });
-    weight
+/// Values of a classification head.
+#[derive(Debug, Clone)]
+pub struct HeadValues {
+    /// `[labels, D]`.
+    pub weight: Tensor<2>,
+    /// `[labels]`: BERT's heads have one, LLaMA's have none.
+    pub bias: Option<Tensor<1>>,
 }
 
-/// Replaces the weight of the classification head; a model without a head is left as it is.
+impl HeadValues {
+    /// Path of the head these values are for.
+    #[must_use]
+    pub fn path(&self) -> &'static str {
+        HEADS[usize::from(self.bias.is_some())]
+    }
+
+    /// Number of labels.
+    #[must_use]
+    pub fn num_labels(&self) -> usize {
+        self.weight.dims()[0]
+    }
+}
+
+/// Values of the classification head of `model`, if it has one.
+pub fn head_values(model: &mut dyn Walk) -> Option<HeadValues> {
+    let mut values = None;
+    for_each_site(model, |path, linear| {
+        if HEADS.contains(&path) {
+            values = Some(HeadValues {
+                weight: linear.weight.val(),
+                bias: linear.bias.as_ref().map(Param::val),
+            });
+        }
+    });
+    values
+}
+
+/// Replaces the values of the classification head; a model without a head is left as it is.
 ///
 /// # Errors
-/// [`Error::Tensors`] if `weight` has another shape than the head.
-pub fn set_head_weight(model: &mut dyn Walk, weight: &Tensor<2>) -> Result<(), Error> {
-    let mut misshapen = Vec::new();
+/// [`Error::Tensors`] if `values` are of another shape than the head, or of the head of another architecture.
+pub fn set_head_values(model: &mut dyn Walk, values: &HeadValues) -> Result<(), Error> {
+    let (mut missing, mut unexpected, mut misshapen) = (Vec::new(), Vec::new(), Vec::new());
     for_each_site(model, |path, linear| {
-        if path != SCORE {
+        if !HEADS.contains(&path) {
             return;
         }
-        if linear.shape() != weight.dims() {
+        if linear.bias.is_some() != values.bias.is_some() {
+            missing.push(format!("{path}.weight"));
+            unexpected.push(format!("{}.weight", values.path()));
+            return;
+        }
+        if linear.shape() != values.weight.dims() {
             misshapen.push(Misshapen {
-                name: format!("{SCORE}.weight"),
+                name: format!("{path}.weight"),
                 expected: linear.shape().to_vec(),
-                found: weight.dims().to_vec(),
+                found: values.weight.dims().to_vec(),
             });
             return;
         }
-        let trainable = linear.weight.is_require_grad();
-        linear.weight = linear
-            .weight
-            .clone()
-            .map(|_| weight.clone())
-            .set_require_grad(trainable);
+        ParamMut::Matrix(&mut linear.weight).set_flat(values.weight.clone().flatten(0, 1));
+        if let (Some(bias), Some(values)) = (linear.bias.as_mut(), &values.bias) {
+            ParamMut::Vector(bias).set_flat(values.clone());
+        }
     });
-    if misshapen.is_empty() {
+    if missing.is_empty() && misshapen.is_empty() {
         return Ok(());
     }
     let what = "the classification head".to_owned();
     Err(Error::Tensors {
         what,
-        missing: vec![],
-        unexpected: vec![],
+        missing,
+        unexpected,
         misshapen,
     })
 }
@@ -164,7 +337,7 @@ pub fn set_head_weight(model: &mut dyn Walk, weight: &Tensor<2>) -> Result<(), E
 impl Walk for Classifier {
     fn walk(&mut self, visitor: &mut dyn Visitor) {
         self.model.walk(visitor);
-        visitor.linear(SCORE, &mut self.score);
+        visitor.linear(self.path, &mut self.score);
     }
 }
 

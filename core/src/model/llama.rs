@@ -1,25 +1,29 @@
 //! The decoder: Touvron et al. 2023, arXiv 2302.13971; grouped queries as in LLaMA 2 and 3.
 //!
-//! Names of fields are those of Hugging Face checkpoints. Dimensions: `B` batch, `T` tokens, `D` model, `H` heads,
+//! Names of fields are those of Hugging Face checkpoints. What adapters add is data that may be empty: deltas in a linear
+//! layer, virtual tokens and key/value slots before a note, prompts of an attention layer's own. Dimensions: `B` batch, `T` tokens, `D` model, `H` heads,
 //! `K` key/value heads, `E` head width, `F` feed-forward width.
 
 use burn::module::{Module, Param};
 use burn::tensor::activation::silu;
 use burn::tensor::module::attention;
 use burn::tensor::ops::AttentionModuleOptions;
-use burn::tensor::{Int, Tensor};
+use burn::tensor::{Bool, DType, Device, Int, Tensor};
 
 use super::norm::RmsNorm;
 use super::rope::{Rope, RopeTables};
 use crate::config::LlamaConfig;
 use crate::linear::Linear;
 use crate::params::{Visitor, Walk};
+use crate::peft::adaption_prompt::AdaptionPrompt;
+use crate::peft::preamble::{DecoderShape, KeyValues, Preamble};
 use crate::weights::{Init, Weights};
 
 /// Embedding, blocks and the final norm: token ids in, hidden states out.
 #[derive(Module, Debug)]
 pub struct Llama {
     pub(crate) embed_tokens: Param<Tensor<2>>,
+    preamble: Preamble,
     layers: Vec<Block>,
     norm: RmsNorm,
     #[module(skip)]
@@ -42,6 +46,7 @@ struct Attention {
     k_proj: Linear,
     v_proj: Linear,
     o_proj: Linear,
+    prompts: Vec<AdaptionPrompt>,
     num_heads: usize,
     num_key_value_heads: usize,
     head_dim: usize,
@@ -62,6 +67,7 @@ impl Llama {
         let std = Init::Normal(config.initializer_range);
         Self {
             embed_tokens: weights.param("model.embed_tokens.weight", table, std),
+            preamble: Preamble::new(DecoderShape::from(config)),
             layers: (0..config.num_hidden_layers)
                 .map(|i| Block::build(config, weights, &format!("model.layers.{i}")))
                 .collect(),
@@ -70,11 +76,17 @@ impl Llama {
         }
     }
 
-    /// Hidden states after the final norm.
+    /// Virtual tokens that stand before every note.
+    #[must_use]
+    pub fn num_virtual_tokens(&self) -> usize {
+        self.preamble.num_virtual_tokens()
+    }
+
+    /// Hidden states after the final norm, of the `v` virtual tokens and the note.
     ///
     /// # Shapes
     /// - `ids`: `[B, T]`
-    /// - result: `[B, T, D]`
+    /// - result: `[B, v + T, D]`
     #[must_use]
     pub fn forward(&self, ids: Tensor<2, Int>) -> Tensor<3> {
         self.forward_observed(ids, |_| {})
@@ -83,14 +95,36 @@ impl Llama {
     /// As [`forward`](Self::forward), showing `observe` what enters each block.
     #[must_use]
     pub fn forward_observed(&self, ids: Tensor<2, Int>, mut observe: impl FnMut(&Tensor<3>)) -> Tensor<3> {
-        let [_, tokens] = ids.dims();
-        let mut x = burn::tensor::module::embedding(self.embed_tokens.val(), ids); // [B, T, D]
-        let rope = self.rope.tables(tokens, x.dtype(), &x.device());
-        for block in &self.layers {
+        let x = burn::tensor::module::embedding(self.embed_tokens.val(), ids); // [B, T, D]
+        let mut x = self.preamble.prepend(x); // [B, v + T, D]
+        let surroundings = Surroundings::new(&self.rope, &self.preamble, x.dims()[1], x.dtype(), &x.device());
+        for (layer, block) in self.layers.iter().enumerate() {
             observe(&x);
-            x = block.forward(x, &rope);
+            x = block.forward(x, &surroundings, layer);
         }
         self.norm.forward(x)
+    }
+}
+
+/// What every attention layer of one forward pass shares.
+struct Surroundings {
+    rope: RopeTables,
+    /// Keys and values before the tokens', by layer; empty if there are none.
+    before: Vec<KeyValues>,
+    /// Where the tokens must not look, `[T, slots + T]`, if there are such keys.
+    hidden: Option<Tensor<2, Bool>>,
+}
+
+impl Surroundings {
+    fn new(rope: &Rope, preamble: &Preamble, tokens: usize, dtype: DType, device: &Device) -> Self {
+        let slots = preamble.num_slots();
+        // Which corner `is_causal` starts from where keys outnumber queries is the backend's choice: say it outright.
+        let hidden = || Tensor::<2, Bool>::tril_mask([tokens, slots + tokens], slots as i64, device);
+        Self {
+            rope: rope.tables(slots..slots + tokens, dtype, device),
+            before: preamble.key_values(dtype),
+            hidden: (slots > 0).then(hidden),
+        }
     }
 }
 
@@ -110,8 +144,11 @@ impl Block {
         }
     }
 
-    fn forward(&self, x: Tensor<3>, rope: &RopeTables) -> Tensor<3> {
-        let x = x.clone() + self.self_attn.forward(self.input_layernorm.forward(x), rope);
+    fn forward(&self, x: Tensor<3>, surroundings: &Surroundings, layer: usize) -> Tensor<3> {
+        let attended = self
+            .self_attn
+            .forward(self.input_layernorm.forward(x.clone()), surroundings, layer);
+        let x = x + attended;
         x.clone() + self.mlp.forward(self.post_attention_layernorm.forward(x))
     }
 }
@@ -130,28 +167,47 @@ impl Attention {
             k_proj: Linear::build(weights, &format!("{path}.k_proj"), [keys, d], bias, std),
             v_proj: Linear::build(weights, &format!("{path}.v_proj"), [keys, d], bias, std),
             o_proj: Linear::build(weights, &format!("{path}.o_proj"), [d, queries], bias, std),
+            prompts: Vec::new(),
             num_heads: config.num_attention_heads,
             num_key_value_heads: config.num_key_value_heads,
             head_dim: config.head_dim,
         }
     }
 
-    fn forward(&self, x: Tensor<3>, rope: &RopeTables) -> Tensor<3> {
+    fn forward(&self, x: Tensor<3>, surroundings: &Surroundings, layer: usize) -> Tensor<3> {
         let [b, t, _] = x.dims();
+        let rope = &surroundings.rope;
         let q = self.heads(self.q_proj.forward(x.clone()), self.num_heads); // [B, H, T, E]
         let k = self.heads(self.k_proj.forward(x.clone()), self.num_key_value_heads); // [B, K, T, E]
         let v = self.heads(self.v_proj.forward(x), self.num_key_value_heads); // [B, K, T, E]
         let (q, k) = (rope.rotate(q), rope.rotate(k));
+        let (k, v) = match surroundings.before.get(layer) {
+            Some((keys, values)) => (behind(keys, k), behind(values, v)), // [B, K, S + T, E]
+            None => (k, v),
+        };
+        let keys = k.dims()[2];
+        let hidden = surroundings.hidden.clone();
         let options = AttentionModuleOptions {
-            is_causal: true,
+            is_causal: hidden.is_none(),
             ..Default::default()
         };
-        let mixed = attention(q, self.shared(k), self.shared(v), None, None, options); // [B, H, T, E]
+        let hidden = hidden.map(|h| h.unsqueeze::<4>().expand([b, self.num_heads, t, keys]));
+        let mixed = attention(q.clone(), self.shared(k), self.shared(v), hidden, None, options); // [B, H, T, E]
+        let active = self.prompts.iter().filter(|prompt| prompt.is_active());
+        let mixed = active.fold(mixed, |mixed, prompt| mixed + self.attend(q.clone(), prompt));
         self.o_proj.forward(
             mixed
                 .swap_dims(1, 2)
                 .reshape([b, t, self.num_heads * self.head_dim]),
         )
+    }
+
+    /// What the queries find in a prompt of the layer's own, `[B, H, T, E]`.
+    fn attend(&self, q: Tensor<4>, prompt: &AdaptionPrompt) -> Tensor<4> {
+        let tokens = prompt.tokens(q.dtype());
+        let k = self.heads(self.k_proj.forward(tokens.clone()), self.num_key_value_heads);
+        let v = self.heads(self.v_proj.forward(tokens), self.num_key_value_heads);
+        prompt.attend(q, self.shared(k), self.shared(v))
     }
 
     /// `[B, T, heads·E]` to `[B, heads, T, E]`.
@@ -171,6 +227,13 @@ impl Attention {
             .repeat_dim(2, group)
             .reshape([b, k * group, t, e])
     }
+}
+
+/// `before` `[K, S, E]` and then `x` `[B, K, T, E]`, along the tokens.
+fn behind(before: &Tensor<3>, x: Tensor<4>) -> Tensor<4> {
+    let [k, slots, e] = before.dims();
+    let before = before.clone().unsqueeze::<4>().expand([x.dims()[0], k, slots, e]);
+    Tensor::cat(vec![before, x], 2)
 }
 
 impl Mlp {
@@ -193,6 +256,7 @@ impl Mlp {
 impl Walk for Llama {
     fn walk(&mut self, visitor: &mut dyn Visitor) {
         visitor.matrix("model.embed_tokens.weight", &mut self.embed_tokens);
+        visitor.preamble(&mut self.preamble);
         for (i, block) in self.layers.iter_mut().enumerate() {
             let path = format!("model.layers.{i}");
             visitor.vector(
@@ -204,6 +268,7 @@ impl Walk for Llama {
             visitor.linear(&format!("{path}.self_attn.k_proj"), &mut attn.k_proj);
             visitor.linear(&format!("{path}.self_attn.v_proj"), &mut attn.v_proj);
             visitor.linear(&format!("{path}.self_attn.o_proj"), &mut attn.o_proj);
+            visitor.prompts(&format!("{path}.self_attn"), &mut attn.prompts);
             let norm = &mut block.post_attention_layernorm;
             visitor.vector(
                 &format!("{path}.post_attention_layernorm.weight"),

@@ -1,5 +1,7 @@
 //! Rotary positions. Su et al. 2021, arXiv 2104.09864, in the rotate-half layout of Hugging Face checkpoints.
 
+use std::ops::Range;
+
 use burn::tensor::{DType, Device, Tensor, TensorData};
 
 use crate::config::{LlamaConfig, RopeConfig, RopeScaling};
@@ -32,12 +34,13 @@ impl Rope {
         Self { inv_freq }
     }
 
-    /// Tables for positions `0..tokens`. Angles are formed in f64 and rounded once.
+    /// Tables for `positions`. Angles are formed in f64 and rounded once.
     #[must_use]
-    pub fn tables(&self, tokens: usize, dtype: DType, device: &Device) -> RopeTables {
+    pub fn tables(&self, positions: Range<usize>, dtype: DType, device: &Device) -> RopeTables {
+        let tokens = positions.len();
         let table = |f: fn(f64) -> f64| {
             let mut values = Vec::with_capacity(tokens * self.inv_freq.len() * 2);
-            for position in 0..tokens {
+            for position in positions.clone() {
                 // Rotate-half: the second half of a head turns with the same angles as the first.
                 for frequency in self.inv_freq.iter().chain(&self.inv_freq) {
                     #[expect(

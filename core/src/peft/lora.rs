@@ -1,16 +1,21 @@
 //! LoRA: low-rank adaptation.
 //!
 //! Hu et al. 2021, arXiv 2106.09685: `h = W·x + (alpha / r)·B·A·x`, `A` `[r, d_in]`, `B` `[d_out, r]`. Fresh factors
-//! are PEFT's: `A` uniform in ±1/√d_in (Kaiming with a = √5), `B` zero, so a fresh adapter changes nothing.
+//! are PEFT's: `A` uniform in ±`1/√d_in` (Kaiming with a = √5), `B` zero, so a fresh adapter changes nothing.
 //! Rank-stabilised scaling, `alpha / √r`, is Kalajdzievski 2023, arXiv 2312.03732. Factors are f32 whatever the base
 //! is; they are cast to the activations' type for the product, so that an optimiser never steps in bf16.
 
 use burn::module::{Module, Param};
-use burn::tensor::{DType, Device, Distribution, Tensor, TensorData};
+use burn::tensor::{DType, Device, Tensor, TensorData};
 use rand::RngExt;
 use rand::rngs::ChaCha8Rng;
 
+use super::config::refuse;
+use super::part::{Membership, Part};
+use crate::config::LLAMA_TARGETS;
 use crate::error::Error;
+use crate::model::dropout::dropped;
+use crate::params::ParamMut;
 
 /// Hyper-parameters of a LoRA adapter.
 #[derive(Debug, Clone, PartialEq)]
@@ -34,7 +39,7 @@ impl Default for LoraConfig {
             r: 16,
             alpha: 32.0,
             dropout_prob: 0.0,
-            target_modules: vec!["q_proj".into(), "v_proj".into()],
+            target_modules: LLAMA_TARGETS.map(String::from).into(),
             use_rslora: false,
         }
     }
@@ -52,10 +57,25 @@ impl LoraConfig {
     /// Whether the layer at `path` gets a delta: the path is a target or ends with `.target`.
     #[must_use]
     pub fn targets(&self, path: &str) -> bool {
-        self.target_modules.iter().any(|target| {
-            path.strip_suffix(target.as_str())
-                .is_some_and(|head| head.is_empty() || head.ends_with('.'))
-        })
+        self.target_modules.iter().any(|target| is_at(path, target))
+    }
+
+    /// Refuses a target that matches none of the layers at `paths`.
+    ///
+    /// # Errors
+    /// [`Error::Adapter`] naming the target.
+    pub fn check_targets<'a>(
+        &self,
+        adapter: &str,
+        paths: impl Iterator<Item = &'a str> + Clone,
+    ) -> Result<(), Error> {
+        for target in &self.target_modules {
+            if !paths.clone().any(|path| is_at(path, target)) {
+                let reason = format!("target module {target} matches no layer of this model");
+                return refuse(adapter, reason);
+            }
+        }
+        Ok(())
     }
 
     /// Number of trainable values on a layer of shape `[d_out, d_in]`.
@@ -69,26 +89,33 @@ impl LoraConfig {
     /// # Errors
     /// [`Error::Adapter`] naming the value.
     pub fn validate(&self, adapter: &str) -> Result<(), Error> {
-        let refuse = |reason: String| {
-            Err(Error::Adapter {
-                adapter: adapter.to_owned(),
-                reason,
-            })
-        };
         if self.r == 0 {
-            return refuse("r = 0; a LoRA needs a rank of at least 1".into());
+            return refuse(adapter, "r = 0; a LoRA needs a rank of at least 1");
+        }
+        if self.r > 1 << 16 {
+            return refuse(adapter, format!("r = {}; above every layer there is", self.r));
         }
         if !self.alpha.is_finite() {
-            return refuse(format!("lora_alpha = {}; must be a finite number", self.alpha));
+            let reason = format!("lora_alpha = {}; must be a finite number", self.alpha);
+            return refuse(adapter, reason);
         }
         if !(0.0..1.0).contains(&self.dropout_prob) {
-            return refuse(format!("lora_dropout = {}; must be in [0, 1)", self.dropout_prob));
+            let reason = format!("lora_dropout = {}; must be in [0, 1)", self.dropout_prob);
+            return refuse(adapter, reason);
         }
         if self.target_modules.is_empty() {
-            return refuse("target_modules is empty; name at least one layer, such as q_proj".into());
+            return refuse(
+                adapter,
+                "target_modules is empty; name at least one layer, such as q_proj",
+            );
         }
         Ok(())
     }
+}
+
+fn is_at(path: &str, target: &str) -> bool {
+    path.strip_suffix(target)
+        .is_some_and(|head| head.is_empty() || head.ends_with('.'))
 }
 
 /// One adapter's factors on one linear layer.
@@ -97,17 +124,16 @@ pub struct Lora {
     pub(crate) a: Param<Tensor<2>>,
     pub(crate) b: Param<Tensor<2>>,
     #[module(skip)]
-    adapter: String,
+    membership: Membership,
     scale: f64,
     dropout_prob: f64,
-    active: bool,
 }
 
 impl Lora {
     /// Fresh factors for a layer of shape `[d_out, d_in]`, active and trainable.
-    #[expect(clippy::cast_precision_loss, reason = "a layer's width is far below 2^52")]
+    #[expect(clippy::cast_possible_truncation, reason = "factors are f32")]
     pub(crate) fn init(
-        adapter: &str,
+        membership: Membership,
         config: &LoraConfig,
         [d_out, d_in]: [usize; 2],
         rng: &mut ChaCha8Rng,
@@ -119,18 +145,12 @@ impl Lora {
             .collect();
         let a = Tensor::from_data(TensorData::new(a, [config.r, d_in]), (device, DType::F32));
         let b = Tensor::zeros([d_out, config.r], (device, DType::F32));
-        Self::from_factors(adapter, config, a, b)
-    }
-
-    /// The factors of a loaded adapter, active and trainable. `a` is `[r, d_in]`, `b` `[d_out, r]`.
-    pub(crate) fn from_factors(adapter: &str, config: &LoraConfig, a: Tensor<2>, b: Tensor<2>) -> Self {
         Self {
             a: Param::from_tensor(a),
             b: Param::from_tensor(b),
-            adapter: adapter.to_owned(),
+            membership,
             scale: config.scale(),
             dropout_prob: config.dropout_prob,
-            active: true,
         }
     }
 
@@ -143,20 +163,11 @@ impl Lora {
     /// - result: `[.., d_out]`
     pub(crate) fn delta<const N: usize>(&self, x: Tensor<N>) -> Tensor<N> {
         let dtype = x.dtype();
-        let x = self.dropped(x);
+        let x = dropped(x, self.dropout_prob);
         let a = self.a.val().cast(dtype).transpose();
         let b = self.b.val().cast(dtype).transpose();
         let low = burn::tensor::module::linear(x, a, None) * self.scale; // [.., R]
         burn::tensor::module::linear(low, b, None)
-    }
-
-    fn dropped<const N: usize>(&self, x: Tensor<N>) -> Tensor<N> {
-        if self.dropout_prob == 0.0 || !is_training(&x.device()) {
-            return x;
-        }
-        let kept = 1.0 - self.dropout_prob;
-        let mask = x.random_like(Distribution::Bernoulli(kept));
-        x * mask * (1.0 / kept)
     }
 
     /// The update as a dense weight, `s·B·A`, `[d_out, d_in]`, f32.
@@ -167,26 +178,27 @@ impl Lora {
     /// Name of the adapter this delta belongs to.
     #[must_use]
     pub fn adapter(&self) -> &str {
-        &self.adapter
+        &self.membership.adapter
     }
 
     /// Whether it takes part in the forward pass.
     #[must_use]
     pub fn is_active(&self) -> bool {
-        self.active
-    }
-
-    pub(crate) fn set_active(&mut self, active: bool) {
-        self.active = active;
+        self.membership.active
     }
 }
 
-#[cfg(feature = "autodiff")]
-fn is_training(device: &Device) -> bool {
-    device.is_autodiff()
-}
+impl Part for Lora {
+    fn membership(&self) -> &Membership {
+        &self.membership
+    }
 
-#[cfg(not(feature = "autodiff"))]
-fn is_training(_: &Device) -> bool {
-    false
+    fn membership_mut(&mut self) -> &mut Membership {
+        &mut self.membership
+    }
+
+    fn params(&mut self, f: &mut dyn FnMut(&str, ParamMut<'_>)) {
+        f("lora_A.weight", ParamMut::Matrix(&mut self.a));
+        f("lora_B.weight", ParamMut::Matrix(&mut self.b));
+    }
 }

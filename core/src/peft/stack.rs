@@ -1,35 +1,86 @@
 //! The stack of named adapters on one model: order is that of attaching, and each may be active or not, frozen or
-//! trainable. With adapters `c` and `d` active a layer computes `W·x + s_c·B_c·A_c·x + s_d·B_d·A_d·x` (paper, eq. 3).
+//! trainable, of any method. With LoRA adapters `c` and `d` active a layer computes
+//! `W·x + s_c·B_c·A_c·x + s_d·B_d·A_d·x` (paper, eq. 3); how prompts and prefixes stand beside each other is said in
+//! [`preamble`](super::preamble).
+//!
+//! Of what could be asked of a stack the maths forbids one thing: merging anything but LoRA. A prompt or prefix adds
+//! tokens, keys or a second softmax, which no change of a weight can stand for.
 
-use std::collections::BTreeMap;
-
-use burn::tensor::{Device, Tensor};
+use burn::module::Param;
+use burn::tensor::{DType, Device, Int, Tensor, TensorData};
 use rand::SeedableRng;
 use rand::rngs::ChaCha8Rng;
 
+use super::adaption_prompt::{AdaptionPrompt, AdaptionPromptConfig};
+use super::config::{AdapterConfig, refuse};
 use super::lora::{Lora, LoraConfig};
-use crate::error::{Error, Misshapen};
+use super::part::{Membership, Parts};
+use super::preamble::{DecoderShape, Preamble};
+use super::prefix::Prefix;
+use super::{p_tuning, prompt};
+use crate::error::Error;
 use crate::linear::Linear;
-use crate::params::{Owner, Walk, for_each_param, for_each_site};
+use crate::model::head::is_head;
+use crate::params::{Owner, Visitor, Walk, for_each_param, for_each_parts, for_each_site};
 
-/// Puts a fresh adapter on every layer `config` targets; returns how many. It is active and trainable, and changes
-/// nothing until trained.
+/// Puts a fresh adapter on every place of `model` that `config` asks for; returns how many. It is active and trainable.
+/// A fresh LoRA or adaption prompt changes nothing until trained.
 ///
 /// # Errors
-/// [`Error::Adapter`] if the name is taken, a value has no meaning, or a target matches no layer.
+/// [`Error::Adapter`] if the name is taken, a value has no meaning, or the model has no such place.
 pub fn attach(
     model: &mut dyn Walk,
     adapter: &str,
-    config: &LoraConfig,
+    config: impl Into<AdapterConfig>,
     seed: u64,
     device: &Device,
 ) -> Result<usize, Error> {
-    check_attachable(model, adapter, config)?;
+    let config = config.into();
+    config.validate(adapter)?;
+    let membership = join(model, adapter)?;
     let mut rng = ChaCha8Rng::seed_from_u64(seed);
+    let decoder = decoder_shape(model);
+    let shape = || decoder.map_or_else(|| config.needs_decoder(adapter), Ok);
+    match &config {
+        AdapterConfig::Lora(config) => attach_lora(model, membership, config, &mut rng, device),
+        AdapterConfig::AdaptionPrompt(config) => {
+            attach_prompts(model, membership, config, shape()?, &mut rng, device)
+        }
+        AdapterConfig::Prefix(config) => {
+            let prefix = Prefix::init(membership, config, &shape()?, &mut rng, device);
+            Ok(in_preamble(model, |preamble| preamble.prefixes.push(prefix)))
+        }
+        AdapterConfig::Prompt(config) => {
+            let ids = config.init_ids(adapter)?;
+            let words = ids.map(|ids| word_embeddings(model, adapter, &ids)).transpose()?;
+            let tokens = prompt::init(membership, config, &shape()?, words, &mut rng, device);
+            Ok(in_preamble(model, |preamble| {
+                preamble.virtual_tokens.push(tokens);
+            }))
+        }
+        AdapterConfig::PTuning(config) => {
+            let tokens = p_tuning::init(membership, config, &shape()?, &mut rng, device);
+            Ok(in_preamble(model, |preamble| {
+                preamble.virtual_tokens.push(tokens);
+            }))
+        }
+    }
+}
+
+fn attach_lora(
+    model: &mut dyn Walk,
+    membership: Membership,
+    config: &LoraConfig,
+    rng: &mut ChaCha8Rng,
+    device: &Device,
+) -> Result<usize, Error> {
+    let mut paths = Vec::new();
+    for_each_site(model, |path, _| paths.push(path.to_owned()));
+    config.check_targets(&membership.adapter, paths.iter().map(String::as_str))?;
     let mut sites = 0;
     for_each_site(model, |path, linear| {
         if config.targets(path) {
-            let lora = Lora::init(adapter, config, linear.shape(), &mut rng, device);
+            let lora = Lora::init(membership.clone(), config, linear.shape(), rng, device);
             linear.deltas_mut().push(lora);
             sites += 1;
         }
@@ -37,68 +88,107 @@ pub fn attach(
     Ok(sites)
 }
 
-/// Factors of one layer: `A` `[r, d_in]` and `B` `[d_out, r]`.
-pub type Factors = (Tensor<2>, Tensor<2>);
-
-/// Puts a loaded adapter on the layers named in `factors`. It is active and trainable.
-///
-/// # Errors
-/// [`Error::Adapter`] as for [`attach`]; [`Error::Tensors`] with every layer that is missing on one side or of another
-/// shape: an adapter for another base ends here.
-pub fn attach_loaded(
+fn attach_prompts(
     model: &mut dyn Walk,
-    adapter: &str,
-    config: &LoraConfig,
-    mut factors: BTreeMap<String, Factors>,
+    membership: Membership,
+    config: &AdaptionPromptConfig,
+    shape: DecoderShape,
+    rng: &mut ChaCha8Rng,
+    device: &Device,
 ) -> Result<usize, Error> {
-    check_attachable(model, adapter, config)?;
-    let (mut missing, mut misshapen) = (Vec::new(), Vec::new());
-    for_each_site(model, |path, linear| {
-        if !config.targets(path) {
-            return;
+    struct Layers<F>(F);
+    impl<F: FnMut(&mut Vec<AdaptionPrompt>)> Visitor for Layers<F> {
+        fn linear(&mut self, _path: &str, _linear: &mut Linear) {}
+        fn prompts(&mut self, _path: &str, prompts: &mut Vec<AdaptionPrompt>) {
+            self.0(prompts);
         }
-        let [d_out, d_in] = linear.shape();
-        let Some((a, b)) = factors.get(path) else {
-            missing.push(format!("{path}.lora_A.weight"));
-            return;
-        };
-        let checks = [("lora_A", a, [config.r, d_in]), ("lora_B", b, [d_out, config.r])];
-        misshapen.extend(
-            checks
-                .into_iter()
-                .filter(|(_, t, expected)| t.dims() != *expected)
-                .map(|(factor, tensor, expected)| Misshapen {
-                    name: format!("{path}.{factor}.weight"),
-                    expected: expected.to_vec(),
-                    found: tensor.dims().to_vec(),
-                }),
-        );
-    });
-    let mut sites = Vec::new();
-    for_each_site(model, |path, _| sites.push(path.to_owned()));
-    let unexpected: Vec<String> = factors
-        .keys()
-        .filter(|path| !sites.contains(path) || !config.targets(path))
-        .cloned()
-        .collect();
-    if !(missing.is_empty() && unexpected.is_empty() && misshapen.is_empty()) {
-        let what = format!("adapter {adapter}");
-        return Err(Error::Tensors {
-            what,
-            missing,
-            unexpected,
-            misshapen,
-        });
     }
-    let count = factors.len();
-    for_each_site(model, |path, linear| {
-        if let Some((a, b)) = factors.remove(path) {
-            linear
-                .deltas_mut()
-                .push(Lora::from_factors(adapter, config, a, b));
+    config.check_fits(&membership.adapter, &shape)?;
+    let without = shape.num_layers - config.adapter_layers;
+    let mut layer = 0;
+    model.walk(&mut Layers(|prompts: &mut Vec<AdaptionPrompt>| {
+        if layer >= without {
+            let prompt = AdaptionPrompt::init(membership.clone(), config, shape.hidden_size, rng, device);
+            prompts.push(prompt);
+        }
+        layer += 1;
+    }));
+    Ok(config.adapter_layers)
+}
+
+/// Changes the preamble of `model`, and counts 1.
+pub(super) fn in_preamble(model: &mut dyn Walk, f: impl FnOnce(&mut Preamble)) -> usize {
+    struct Once<F>(Option<F>);
+    impl<F: FnOnce(&mut Preamble)> Visitor for Once<F> {
+        fn linear(&mut self, _path: &str, _linear: &mut Linear) {}
+        fn preamble(&mut self, preamble: &mut Preamble) {
+            if let Some(f) = self.0.take() {
+                f(preamble);
+            }
+        }
+    }
+    model.walk(&mut Once(Some(f)));
+    1
+}
+
+/// Shape of `model`, if it is a decoder.
+pub(super) fn decoder_shape(model: &mut dyn Walk) -> Option<DecoderShape> {
+    let mut shape = None;
+    in_preamble(model, |preamble| shape = Some(preamble.shape()));
+    shape
+}
+
+/// Rows of the token embedding at `ids`, `[ids, D]`.
+fn word_embeddings(model: &mut dyn Walk, adapter: &str, ids: &[u32]) -> Result<Tensor<2>, Error> {
+    struct Table(Option<Tensor<2>>);
+    impl Visitor for Table {
+        fn linear(&mut self, _path: &str, _linear: &mut Linear) {}
+        fn matrix(&mut self, _name: &str, param: &mut Param<Tensor<2>>) {
+            self.0.get_or_insert_with(|| param.val());
+        }
+    }
+    let mut table = Table(None);
+    model.walk(&mut table);
+    let Some(table) = table.0 else {
+        return refuse(adapter, "the model has no token embedding to begin from");
+    };
+    let rows = table.dims()[0];
+    if let Some(id) = ids.iter().find(|id| **id as usize >= rows) {
+        let reason = format!("its text has the token id {id}, and the model an embedding of {rows} rows");
+        return refuse(adapter, reason);
+    }
+    let ids: Vec<i32> = ids.iter().map(|id| id.cast_signed()).collect();
+    let count = ids.len();
+    let ids = Tensor::<1, Int>::from_data(TensorData::new(ids, [count]), (&table.device(), DType::I32));
+    Ok(table.select(0, ids).detach())
+}
+
+/// The membership of a new adapter, on top of the stack.
+pub(super) fn join(model: &mut dyn Walk, adapter: &str) -> Result<Membership, Error> {
+    let members = members(model);
+    if members.iter().any(|member| member.adapter == adapter) {
+        return refuse(adapter, "an adapter of this name is attached already");
+    }
+    let place = members.last().map_or(0, |top| top.place + 1);
+    Ok(Membership::new(adapter, place))
+}
+
+/// One membership of each adapter, from the bottom up.
+fn members(model: &mut dyn Walk) -> Vec<Membership> {
+    let mut members: Vec<Membership> = Vec::new();
+    for_each_part(model, |membership| {
+        if !members.iter().any(|known| known.adapter == membership.adapter) {
+            members.push(membership.clone());
         }
     });
-    Ok(count)
+    members.sort_by_key(|member| member.place);
+    members
+}
+
+fn for_each_part(model: &mut dyn Walk, mut f: impl FnMut(&mut Membership)) {
+    for_each_parts(model, |parts: &mut dyn Parts| {
+        parts.for_each(&mut |part| f(part.membership_mut()));
+    });
 }
 
 /// Takes an adapter off; what remains is the model as if it had never been attached.
@@ -107,9 +197,7 @@ pub fn attach_loaded(
 /// [`Error::Adapter`] if there is none of this name.
 pub fn detach(model: &mut dyn Walk, adapter: &str) -> Result<(), Error> {
     require(model, adapter)?;
-    for_each_site(model, |_, linear| {
-        linear.deltas_mut().retain(|lora| lora.adapter() != adapter)
-    });
+    for_each_parts(model, |parts| parts.remove(adapter));
     Ok(())
 }
 
@@ -121,18 +209,34 @@ pub fn set_active(model: &mut dyn Walk, active: &[&str]) -> Result<(), Error> {
     for adapter in active {
         require(model, adapter)?;
     }
-    for_each_site(model, |_, linear| {
-        for lora in linear.deltas_mut() {
-            let is_active = active.contains(&lora.adapter());
-            lora.set_active(is_active);
-        }
+    for_each_part(model, |membership| {
+        membership.active = active.contains(&membership.adapter.as_str());
     });
     Ok(())
 }
 
 /// Adds every active adapter into the base weights, `W + Σ s·B·A`, and drops the stack.
-#[must_use = "merging returns the merged model and leaves nothing behind"]
-pub fn merge<M: Walk>(mut model: M) -> M {
+///
+/// # Errors
+/// [`Error::Adapter`] if an active adapter is no LoRA: it is no change of a weight.
+pub fn merge<M: Walk>(mut model: M) -> Result<M, Error> {
+    for member in members(&mut model) {
+        let mut sites = 0;
+        for_each_site(&mut model, |_, linear| {
+            sites += linear
+                .deltas()
+                .iter()
+                .filter(|lora| lora.adapter() == member.adapter)
+                .count();
+        });
+        if member.active && sites == 0 {
+            return refuse(
+                &member.adapter,
+                "only LoRA can be merged: a prompt or prefix adds tokens or keys, which no change of a weight can \
+                 stand for; deactivate it, or keep it as an adapter",
+            );
+        }
+    }
     for_each_site(&mut model, |_, linear| {
         if linear.deltas().is_empty() {
             return;
@@ -140,20 +244,15 @@ pub fn merge<M: Walk>(mut model: M) -> M {
         let merged: Linear = linear.clone().merged();
         *linear = merged;
     });
-    model
+    for adapter in adapters(&mut model) {
+        detach(&mut model, &adapter)?;
+    }
+    Ok(model)
 }
 
 /// Names of the attached adapters, in the order they were attached.
 pub fn adapters(model: &mut dyn Walk) -> Vec<String> {
-    let mut names: Vec<String> = Vec::new();
-    for_each_site(model, |_, linear| {
-        for lora in linear.deltas() {
-            if !names.iter().any(|name| name == lora.adapter()) {
-                names.push(lora.adapter().to_owned());
-            }
-        }
-    });
-    names
+    members(model).into_iter().map(|member| member.adapter).collect()
 }
 
 /// One line of [`report`]: tensors that belong together.
@@ -177,7 +276,7 @@ pub fn report(model: &mut dyn Walk) -> Vec<ParamGroup> {
     for_each_param(model, |owner, name, param| {
         let owner = match owner {
             Owner::Adapter(adapter) => adapter.clone(),
-            Owner::Base if name.starts_with(crate::model::head::SCORE) => "head".to_owned(),
+            Owner::Base if is_head(name) => "head".to_owned(),
             Owner::Base => "base".to_owned(),
         };
         let is_number = |part: &str| !part.is_empty() && part.bytes().all(|b| b.is_ascii_digit());
@@ -205,39 +304,11 @@ pub fn report(model: &mut dyn Walk) -> Vec<ParamGroup> {
     groups
 }
 
-fn check_attachable(model: &mut dyn Walk, adapter: &str, config: &LoraConfig) -> Result<(), Error> {
-    config.validate(adapter)?;
-    let refuse = |reason: String| {
-        Err(Error::Adapter {
-            adapter: adapter.to_owned(),
-            reason,
-        })
-    };
-    if adapters(model).iter().any(|name| name == adapter) {
-        return refuse("an adapter of this name is attached already".into());
-    }
-    for target in &config.target_modules {
-        let alone = LoraConfig {
-            target_modules: vec![target.clone()],
-            ..config.clone()
-        };
-        let mut found = false;
-        for_each_site(model, |path, _| found |= alone.targets(path));
-        if !found {
-            return refuse(format!("target module {target} matches no layer of this model"));
-        }
-    }
-    Ok(())
-}
-
 fn require(model: &mut dyn Walk, adapter: &str) -> Result<(), Error> {
     let names = adapters(model);
     if names.iter().any(|name| name == adapter) {
         return Ok(());
     }
     let reason = format!("not attached; the stack holds [{}]", names.join(", "));
-    Err(Error::Adapter {
-        adapter: adapter.to_owned(),
-        reason,
-    })
+    refuse(adapter, reason)
 }

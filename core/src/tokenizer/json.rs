@@ -5,9 +5,9 @@ use std::collections::HashMap;
 use serde_json::{Value, json};
 use tokenizers::models::ModelWrapper;
 use tokenizers::processors::template::TemplateProcessing;
-use tokenizers::{Encoding, Token};
+use tokenizers::{Encoding, NormalizedString, Normalizer, Token};
 
-use super::defect;
+use super::{defect, wordpiece};
 use crate::error::Error;
 
 /// The three tokens every SentencePiece LLaMA begins with, in the order of their ids.
@@ -119,6 +119,19 @@ impl JsonTokenizer {
 
     pub(super) fn vocab_size(&self) -> usize {
         self.vocab_size
+    }
+
+    /// See [`Tokenizer::case_warning`](super::Tokenizer::case_warning).
+    pub(super) fn case_warning(&self) -> Option<String> {
+        let ModelWrapper::WordPiece(_) = self.inner.get_model() else {
+            return None;
+        };
+        let mut probe = NormalizedString::from("A");
+        if let Some(normalizer) = self.inner.get_normalizer() {
+            normalizer.normalize(&mut probe).ok()?;
+        }
+        let vocab = self.inner.get_vocab(false);
+        wordpiece::case_warning(vocab.keys().map(String::as_str), probe.get() == "a")
     }
 
     /// The id of the first of `names` that the vocabulary has.

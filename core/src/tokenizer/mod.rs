@@ -1,11 +1,12 @@
 //! Text to token ids and back, with the ids of the checkpoint's own tokenizer.
 //!
-//! Three ways in, two engines behind them:
+//! Four ways in, two engines behind them:
 //!
 //! | from | engine | ids equal those of |
 //! |---|---|---|
 //! | `tokenizer.json` | the `tokenizers` crate (`json.rs`) | Python `tokenizers` |
 //! | `tokenizer.model` | the merge loop of SentencePiece (`sentencepiece.rs`) | Python `sentencepiece` |
+//! | `vocab.txt` | as `tokenizer.json` (`wordpiece.rs`) | `BertTokenizer` |
 //! | [`Tokenizer::train`] | as `tokenizer.json` (`train.rs`) | Python `tokenizers`, from [`Tokenizer::to_json`] |
 //!
 //! A `.model` has an engine of its own because a list of ranked merges cannot express it exactly: SentencePiece
@@ -21,6 +22,7 @@ mod merging;
 mod model_proto;
 mod sentencepiece;
 mod train;
+mod wordpiece;
 
 use json::JsonTokenizer;
 use sentencepiece::SentencePiece;
@@ -74,6 +76,23 @@ impl Tokenizer {
             prefix,
             suffix: Vec::new(),
         })
+    }
+
+    /// Reads BERT's `vocab.txt`; `lowercase` is the `do_lower_case` of its `tokenizer_config.json`.
+    ///
+    /// # Errors
+    /// What is not UTF-8, a piece that stands twice, or missing special tokens.
+    pub fn from_wordpiece(vocab: &[u8], lowercase: bool) -> Result<Self, Error> {
+        Self::from_json(&wordpiece::json(vocab, lowercase)?)
+    }
+
+    /// What to tell a user where a `WordPiece` vocabulary and the lower-casing of the tokenizer disagree.
+    #[must_use]
+    pub fn case_warning(&self) -> Option<String> {
+        match &self.engine {
+            Engine::Json(json) => json.case_warning(),
+            Engine::SentencePiece(_) => None,
+        }
     }
 
     /// Trains a byte-fallback BPE in LLaMA's style for a base model built from scratch: `<unk>` 0, `<s>` 1,

@@ -59,15 +59,35 @@ pub struct CheckpointWeights {
     fingerprint: Sha256,
 }
 
-/// Tensors that checkpoints carry and no model of this crate reads: rotary tables of old conversions, and the heads
-/// of other tasks.
+/// Tensors that checkpoints carry and no model of this crate reads: tables of old conversions, and the heads of other
+/// tasks.
 fn is_ignorable(name: &str) -> bool {
-    name.ends_with("rotary_emb.inv_freq") || matches!(name, "lm_head.weight" | "score.weight")
+    let of_another_task = |head: &str| name.starts_with(head);
+    name.ends_with("rotary_emb.inv_freq")
+        || name.ends_with("embeddings.position_ids")
+        || ["lm_head.weight", "score.weight", "classifier.", "cls."]
+            .into_iter()
+            .any(of_another_task)
+}
+
+/// The name a model asks for, of a tensor called `stored` in a checkpoint whose names lack `prefix`. BERT's first
+/// releases call the values of a norm gamma and beta.
+fn asked_name(stored: &str, prefix: &str) -> String {
+    let renamed = match stored.rsplit_once("LayerNorm.") {
+        Some((path, "gamma")) => format!("{path}LayerNorm.weight"),
+        Some((path, "beta")) => format!("{path}LayerNorm.bias"),
+        _ => stored.to_owned(),
+    };
+    if is_ignorable(&renamed) {
+        return renamed;
+    }
+    format!("{prefix}{renamed}")
 }
 
 impl CheckpointWeights {
     /// Tensors of `sources` (the files of one checkpoint, called `what` in messages), converted to `dtype`, on
-    /// `device`. A checkpoint of the bare decoder, without the `model.` of the names, is read as well.
+    /// `device`. A checkpoint of the bare decoder or encoder, without the `model.` or `bert.` of the
+    /// names, is read as well.
     #[must_use]
     pub fn new(
         what: impl Into<String>,
@@ -80,17 +100,17 @@ impl CheckpointWeights {
             .enumerate()
             .flat_map(|(i, source)| source.tensors().into_iter().map(move |t| (i, t)))
             .collect();
-        let bare = stored.iter().any(|(_, t)| t.name == "embed_tokens.weight");
+        let has = |name: &str| stored.iter().any(|(_, t)| t.name == name);
+        let prefix = if has("embed_tokens.weight") {
+            "model."
+        } else if has("embeddings.word_embeddings.weight") {
+            "bert."
+        } else {
+            ""
+        };
         let index = stored
-            .into_iter()
-            .map(|(i, t)| {
-                let asked = if bare {
-                    format!("model.{}", t.name)
-                } else {
-                    t.name.clone()
-                };
-                (asked, (i, t.name, t.shape))
-            })
+            .iter()
+            .map(|(i, t)| (asked_name(&t.name, prefix), (*i, t.name.clone(), t.shape.clone())))
             .collect();
         Self {
             sources,
@@ -133,8 +153,8 @@ impl CheckpointWeights {
         self.index.len()
     }
 
-    /// A hash that tells checkpoints apart: names, shapes and the first values, rounded to bf16, of every tensor
-    /// read so far; so a bf16 copy of an f32 checkpoint has the same one.
+    /// A hash that tells decoders apart: names, shapes and the first values, rounded to bf16, of every tensor of the
+    /// decoder read so far; so a bf16 copy of an f32 checkpoint has the same one, with or without a head.
     #[must_use]
     pub fn fingerprint(&self) -> String {
         self.fingerprint
@@ -210,7 +230,10 @@ impl Weights for CheckpointWeights {
     fn tensor<const D: usize>(&mut self, name: &str, shape: [usize; D], _init: Init) -> Tensor<D> {
         match self.load(name, &shape) {
             Some(data) => {
-                self.extend_fingerprint(name, &shape, &data);
+                // A head is not the base: a language model and a classifier on one decoder have one fingerprint.
+                if name.starts_with("model.") {
+                    self.extend_fingerprint(name, &shape, &data);
+                }
                 Tensor::from_data(data, (&self.device, self.dtype))
             }
             // A placeholder without elements: the model is dropped once `finish` has told why.
@@ -265,9 +288,22 @@ pub(crate) fn decode(
     if !values.iter().all(|v| v.is_finite()) {
         return None;
     }
+    // Rounding to fewer bits may overflow: a value that f16 cannot hold must not become an infinity unnoticed.
     Some(match target {
-        DType::BF16 => TensorData::new(values.into_iter().map(bf16::from_f32).collect(), shape.to_vec()),
-        DType::F16 => TensorData::new(values.into_iter().map(f16::from_f32).collect(), shape.to_vec()),
+        DType::BF16 => {
+            let values: Vec<bf16> = values.into_iter().map(bf16::from_f32).collect();
+            values
+                .iter()
+                .all(|v| v.is_finite())
+                .then(|| TensorData::new(values, shape.to_vec()))?
+        }
+        DType::F16 => {
+            let values: Vec<f16> = values.into_iter().map(f16::from_f32).collect();
+            values
+                .iter()
+                .all(|v| v.is_finite())
+                .then(|| TensorData::new(values, shape.to_vec()))?
+        }
         _ => TensorData::new(values, shape.to_vec()),
     })
 }

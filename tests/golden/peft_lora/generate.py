@@ -26,7 +26,7 @@ LoRA by Python PEFT on the base `../llama_mha/model`, with the batch of that cas
 
 - `adapter/`: CAUSAL_LM, r 3, alpha 5, `q_proj` and `v_proj`. `golden.safetensors` belongs to it, but for
   `rslora_all_logits`.
-- `adapter_rslora_all/`: r 4, alpha 6, rank-stabilised (alpha / sqrt(r)), all seven projections: `rslora_all_logits`.
+- `adapter_rslora_all/`: r 4, alpha 1.5, rank-stabilised (alpha / sqrt(r)), all seven projections: `rslora_all_logits`.
 - `grad.*`: the gradient of `loss`, by the names in `adapter_model.safetensors`.
 - `merged_logits`: after `merge_and_unload`, before any update.
 
@@ -46,7 +46,7 @@ epsilon 1e-8, weight decay 0.01), and holds the loss before each update.
 def main() -> None:
     common.enter(__file__)
     make("adapter", SEED, r=3, lora_alpha=5, target_modules=["q_proj", "v_proj"])
-    make("adapter_rslora_all", SEED + 1, r=4, lora_alpha=6, target_modules=ALL_SITES, use_rslora=True)
+    make("adapter_rslora_all", SEED + 1, r=4, lora_alpha=1.5, target_modules=ALL_SITES, use_rslora=True)
 
     golden = load_file("../llama_mha/golden.safetensors")
     inputs = {name: golden[name] for name in ("input_ids", "attention_mask", "labels")}

@@ -9,7 +9,7 @@ pub(super) const YEAR: i64 = 31_556_952;
 
 /// Seconds since the start of 1970, without time zones or leap seconds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct Moment(pub i64);
+pub(super) struct Moment(pub(super) i64);
 
 impl Moment {
     /// Midnight at the start of this day of the Gregorian calendar.
@@ -32,7 +32,11 @@ impl Moment {
         let day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
         let shifted_month = (5 * day_of_year + 2) / 153;
         let day = day_of_year - (153 * shifted_month + 2) / 5 + 1;
-        let month = if shifted_month < 10 { shifted_month + 3 } else { shifted_month - 9 };
+        let month = if shifted_month < 10 {
+            shifted_month + 3
+        } else {
+            shifted_month - 9
+        };
         (era * 400 + year_of_era + i64::from(month <= 2), month, day)
     }
 
@@ -40,7 +44,12 @@ impl Moment {
     pub(super) fn stamp(self) -> String {
         let (year, month, day) = self.date();
         let second = self.0.rem_euclid(DAY);
-        format!("{year:04}-{month:02}-{day:02} {:02}:{:02}:{:02}", second / HOUR, second / 60 % 60, second % 60)
+        format!(
+            "{year:04}-{month:02}-{day:02} {:02}:{:02}:{:02}",
+            second / HOUR,
+            second / 60 % 60,
+            second % 60
+        )
     }
 
     /// `2151-07-16`.

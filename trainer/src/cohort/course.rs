@@ -7,15 +7,15 @@
 use super::calendar::{DAY, Moment};
 use super::coding;
 use super::knowledge::{
-    CHRONIC, COMPLICATIONS, Chronic, Complication, MECHANISMS, Mechanism, NEWBORN, ORGANISMS, Organism, Problem, Service,
-    System, Who, effects, problems,
+    CHRONIC, COMPLICATIONS, Chronic, Complication, MECHANISMS, Mechanism, NEWBORN, ORGANISMS, Organism,
+    Problem, Service, System, Who, effects, problems,
 };
 use super::patient::{Patient, Sex};
 use super::physiology::{Labs, Oxygen, Vitals, labs, oxygen, vitals};
 use super::random::{Chance, sigmoid};
 use super::ventilation::Episode;
 
-/// ADMISSION_TYPE.
+/// `ADMISSION_TYPE`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum AdmissionKind {
     /// `ELECTIVE`
@@ -64,13 +64,13 @@ pub(super) struct Event {
 pub(crate) struct Admission {
     /// Which of the patient's it is, from 0.
     pub(super) number: u8,
-    /// HADM_ID, outside the range of MIMIC's.
+    /// `HADM_ID`, outside the range of MIMIC's.
     pub(crate) hadm_id: u64,
     pub(super) admitted: Moment,
     pub(super) discharged: Moment,
     /// Age at admission.
     pub(crate) age_years: f64,
-    /// ADMISSION_TYPE.
+    /// `ADMISSION_TYPE`.
     pub(crate) kind: AdmissionKind,
     pub(super) origin: Origin,
     pub(super) problem: &'static Problem,
@@ -92,9 +92,9 @@ pub(crate) struct Admission {
     pub(super) unit_stays: Vec<UnitStay>,
     /// The chance of dying in hospital as it stood at the door, noise excluded.
     pub(crate) death_risk: f64,
-    /// HOSPITAL_EXPIRE_FLAG.
+    /// `HOSPITAL_EXPIRE_FLAG`.
     pub(crate) died: bool,
-    /// DISCHARGE_LOCATION.
+    /// `DISCHARGE_LOCATION`.
     pub(super) destination: &'static str,
     /// ICD-9 diagnosis codes, the principal one first.
     pub(crate) diagnoses: Vec<&'static str>,
@@ -102,11 +102,11 @@ pub(crate) struct Admission {
     pub(crate) procedures: Vec<&'static str>,
 }
 
-/// First of the HADM_IDs; a patient has room for eight.
+/// First of the `HADM_IDs`; a patient has room for eight.
 const FIRST_ADMISSION: u64 = 30_000_000;
 
 /// Makes in-hospital mortality what MIMIC-III's is.
-const DEATH_LOGIT: f64 = -4.15;
+const DEATH_LOGIT: f64 = -3.78;
 
 impl Admission {
     /// Simulates the admission of this number at this time.
@@ -114,9 +114,15 @@ impl Admission {
         let age_years = patient.age_years_at(admitted);
         let problem = choose_problem(patient, age_years, chance);
         let planned = chance.happens(problem.planned);
-        let severity = if planned { chance.normal(-0.8, 0.6) } else { chance.normal(0.0, 1.0) };
+        let severity = if planned {
+            chance.normal(-0.8, 0.6)
+        } else {
+            chance.normal(0.0, 1.0)
+        };
         let load = (0.5 * severity).exp().clamp(0.3, 3.0) * if planned { 0.4 } else { 1.0 };
-        let no_resuscitation = chance.happens(sigmoid(-5.2 + 0.085 * (age_years - 65.0) + 0.8 * patient.frailty()));
+        let no_resuscitation = chance.happens(sigmoid(
+            -5.2 + 0.085 * (age_years - 65.0) + 0.8 * patient.frailty(),
+        ));
 
         let base: Vec<_> = patient.chronic.iter().map(|chronic| &chronic.effect).collect();
         let vitals = vitals(&base, problem.effect, load, age_years, chance);
@@ -155,7 +161,11 @@ impl Admission {
         let ventilated_hours = admission.draw_ventilation(planned, operated, chance);
         admission.draw_events(operated, ventilated_hours, chance);
         admission.decide_outcome(patient, planned, ventilated_hours, chance);
-        let intubated_at_the_door = admission.ventilation.first().is_some_and(|episode| episode.start < 2.0) && !planned;
+        let intubated_at_the_door = admission
+            .ventilation
+            .first()
+            .is_some_and(|episode| episode.start < 2.0)
+            && !planned;
         admission.oxygen = oxygen(&admission.vitals, intubated_at_the_door, chance);
         admission.diagnoses = coding::diagnoses(patient, &admission, chance);
         admission.procedures = coding::procedures(&admission, chance);
@@ -188,7 +198,10 @@ impl Admission {
             no_resuscitation: false,
             events: Vec::new(),
             ventilation: Vec::new(),
-            unit_stays: vec![UnitStay { start: 0.1, end: stay_hours }],
+            unit_stays: vec![UnitStay {
+                start: 0.1,
+                end: stay_hours,
+            }],
             death_risk: sigmoid(-7.0 + 1.7 * severity),
             died,
             destination: if died { "DEAD/EXPIRED" } else { "HOME" },
@@ -208,6 +221,12 @@ impl Admission {
     /// Whether it was arranged beforehand.
     pub(super) fn planned(&self) -> bool {
         self.kind == AdmissionKind::Elective
+    }
+
+    /// Whether its intensive care charted in `MetaVision`, which came after `CareVue`.
+    pub(super) fn is_metavision(&self) -> bool {
+        // The years are shifted at random, so the system is any property of the patient that no one sees.
+        (self.hadm_id / 8).wrapping_mul(0x9E37_79B9_7F4A_7C15) >> 32 & 0xFF < 98
     }
 
     /// Hours between the first start and the last end of ventilation; zero without any.
@@ -234,7 +253,11 @@ impl Admission {
     /// Decides on mechanical ventilation; returns its hours, before the stay is known.
     fn draw_ventilation(&mut self, planned: bool, operated: bool, chance: &mut Chance) -> f64 {
         let p = self.problem.ventilated.clamp(0.01, 0.97);
-        let severity = if operated && p > 0.5 { 0.2 * self.severity } else { self.severity };
+        let severity = if operated && p > 0.5 {
+            0.2 * self.severity
+        } else {
+            self.severity
+        };
         let refusal = if self.no_resuscitation { 0.9 } else { 0.0 };
         if !chance.happens(sigmoid((p / (1.0 - p)).ln() + 0.95 * severity - refusal)) {
             return 0.0;
@@ -243,9 +266,15 @@ impl Admission {
         if routine {
             return chance.lognormal(8.0, 0.65) * (0.3 * self.severity).exp();
         }
-        let lungs = matches!(self.problem.system, System::Respiratory | System::Neurological | System::Trauma);
-        let median = if lungs { 96.0 } else { 70.0 };
-        chance.lognormal(median, 1.1) * (0.3 * self.severity).exp()
+        // What keeps people on a ventilator: lungs and chests longest, sleep that wears off shortest.
+        let median = match self.problem.system {
+            System::Neurological => 105.0,
+            System::Respiratory | System::Trauma | System::Skin => 98.0,
+            System::Infectious | System::Gastrointestinal | System::Hepatobiliary => 84.0,
+            System::Toxicological | System::Endocrine | System::Obstetric => 38.0,
+            _ => 64.0,
+        };
+        chance.lognormal(median, 0.97) * (0.42 * self.severity).exp()
     }
 
     fn draw_events(&mut self, operated: bool, ventilated_hours: f64, chance: &mut Chance) {
@@ -261,14 +290,21 @@ impl Admission {
                 sigmoid(what.logit.0 + what.logit.1 * self.severity + surgical + what.ventilated * doublings)
             };
             if chance.happens(p) {
-                let code = what.codes[chance.weighted((0..what.codes.len()).map(|rank| 0.5_f64.powi(rank as i32)))];
+                let code =
+                    what.codes[chance.weighted((0..).take(what.codes.len()).map(|rank| 0.5_f64.powi(rank)))];
                 self.events.push(Event { what, code });
             }
         }
     }
 
     /// Death or discharge, and when; everything that lasts is fitted into the stay.
-    fn decide_outcome(&mut self, patient: &Patient, planned: bool, ventilated_hours: f64, chance: &mut Chance) {
+    fn decide_outcome(
+        &mut self,
+        patient: &Patient,
+        planned: bool,
+        ventilated_hours: f64,
+        chance: &mut Chance,
+    ) {
         let at_the_door = DEATH_LOGIT
             + self.problem.lethality
             + 0.034 * (self.age_years - 65.0)
@@ -284,18 +320,26 @@ impl Admission {
 
         let longer: f64 = self.events.iter().map(|event| event.what.stay_factor).product();
         let median = self.problem.stay_days * 24.0 * (0.13 * self.severity).exp() * longer.min(4.0);
-        let mut stay = chance.lognormal(median, 0.47).max(14.0);
+        let mut stay = chance.lognormal(median, 0.58).max(14.0);
         if ventilated_hours > 24.0 {
             stay = stay.max(ventilated_hours * chance.uniform(1.05, 1.5) + chance.lognormal(70.0, 0.6));
         }
         if self.died {
             // A third die early, the others anywhere in the stay that would have been.
-            stay *= if chance.happens(0.33) { chance.uniform(0.03, 0.4) } else { chance.uniform(0.3, 1.2) };
+            stay *= if chance.happens(0.33) {
+                chance.uniform(0.03, 0.4)
+            } else {
+                chance.uniform(0.3, 1.2)
+            };
             stay = stay.max(5.0);
         }
         stay = stay.min(24.0 * 160.0);
         let end = self.admitted.plus_hours(stay).minute();
-        self.discharged = if self.died { end } else { daytime(end, self.admitted, chance) };
+        self.discharged = if self.died {
+            end
+        } else {
+            daytime(end, self.admitted, chance)
+        };
         self.destination = self.draw_destination(patient, chance);
         self.place_in_unit(ventilated_hours, planned, chance);
     }
@@ -312,14 +356,23 @@ impl Admission {
             return if long && chance.happens(0.35) {
                 "LONG TERM CARE HOSPITAL"
             } else {
-                chance.choose(&[("SNF", 5.0), ("REHAB/DISTINCT PART HOSP", 5.0), ("SHORT TERM HOSPITAL", 0.4), ("ICF", 0.1)])
+                chance.choose(&[
+                    ("SNF", 5.0),
+                    ("REHAB/DISTINCT PART HOSP", 5.0),
+                    ("SHORT TERM HOSPITAL", 0.4),
+                    ("ICF", 0.1),
+                ])
             };
         }
         let dying = patient.frailty() > 1.0 && self.no_resuscitation && chance.happens(0.25);
         if dying {
             return "HOSPICE-HOME";
         }
-        chance.choose(&[("HOME", 5.0), ("HOME HEALTH CARE", 4.4), ("LEFT AGAINST MEDICAL ADVI", 0.1)])
+        chance.choose(&[
+            ("HOME", 5.0),
+            ("HOME HEALTH CARE", 4.4),
+            ("LEFT AGAINST MEDICAL ADVI", 0.1),
+        ])
     }
 
     /// Puts intensive care and ventilation on the time line of the stay.
@@ -342,7 +395,7 @@ impl Admission {
             self.ventilation = Episode::course(first_episode, end, room, until_death, chance);
         }
         let last_ventilated = self.ventilation.last().map_or(start, |episode| episode.end);
-        let after = chance.lognormal(34.0, 0.75) * (0.25 * self.severity).exp();
+        let after = chance.lognormal(42.0, 0.8) * (0.25 * self.severity).exp();
         let mut end = (last_ventilated + after).min(stay);
         if self.died && chance.happens(0.8) {
             end = stay;
@@ -350,7 +403,10 @@ impl Admission {
         self.unit_stays.push(UnitStay { start, end });
         if stay - end > 72.0 && chance.happens(0.08) {
             let again = end + chance.uniform(24.0, (stay - end) * 0.6);
-            self.unit_stays.push(UnitStay { start: again, end: (again + chance.lognormal(36.0, 0.6)).min(stay) });
+            self.unit_stays.push(UnitStay {
+                start: again,
+                end: (again + chance.lognormal(36.0, 0.6)).min(stay),
+            });
         }
     }
 }
@@ -359,7 +415,11 @@ impl Admission {
 fn daytime(end: Moment, admitted: Moment, chance: &mut Chance) -> Moment {
     let hour = chance.normal(14.3, 2.0).clamp(10.0, 19.5);
     let shifted = end.midnight().plus_hours(hour).minute();
-    if shifted.hours_since(admitted) < 12.0 { Moment(shifted.0 + DAY) } else { shifted }
+    if shifted.hours_since(admitted) < 12.0 {
+        Moment(shifted.0 + DAY)
+    } else {
+        shifted
+    }
 }
 
 fn choose_problem(patient: &Patient, age_years: f64, chance: &mut Chance) -> &'static Problem {
@@ -373,11 +433,23 @@ fn choose_problem(patient: &Patient, age_years: f64, chance: &mut Chance) -> &'s
             return 0.0;
         }
         let distance = (age_years - problem.age.0) / (1.25 * problem.age.1);
-        let known = problem.after.iter().filter(|(key, _)| patient.has(key)).map(|(_, factor)| factor).product::<f64>();
-        problem.frequency * (-0.5 * distance * distance).exp() * known.min(8.0)
+        let known: Vec<f64> = problem
+            .after
+            .iter()
+            .filter(|(key, _)| patient.has(key))
+            .map(|(_, factor)| *factor)
+            .collect();
+        // A factor of ten or more stands for what nobody else has: dialysis that was missed, a graft that fails.
+        if known.is_empty() && problem.after.iter().any(|(_, factor)| *factor >= 10.0) {
+            return 0.0;
+        }
+        let known: f64 = known.iter().product();
+        problem.frequency * (-0.5 * distance * distance).exp() * known.min(14.0)
     });
     let index = chance.weighted(weights);
-    problems().nth(index).expect("the index is that of a weight, and there is one weight a problem")
+    problems()
+        .nth(index)
+        .expect("the index is that of a weight, and there is one weight a problem")
 }
 
 fn kind(planned: bool, chance: &mut Chance) -> AdmissionKind {
@@ -415,14 +487,19 @@ fn grade(severity: f64) -> Grade {
 }
 
 fn ejection_fraction(patient: &Patient, problem: &Problem, chance: &mut Chance) -> u32 {
-    let mean = if patient.has("chf") || problem.key == "heart failure" || problem.key == "ventricular tachycardia" {
-        36.0
-    } else if patient.has("cad") || problem.service == Service::Cardiology {
-        48.0
-    } else {
-        58.0
-    };
-    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "between 2 and 16")]
+    let mean =
+        if patient.has("chf") || problem.key == "heart failure" || problem.key == "ventricular tachycardia" {
+            36.0
+        } else if patient.has("cad") || problem.service == Service::Cardiology {
+            48.0
+        } else {
+            58.0
+        };
+    #[expect(
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss,
+        reason = "between 2 and 16"
+    )]
     let fifths = (chance.normal(mean, 10.0).clamp(10.0, 75.0) / 5.0).round() as u32;
     5 * fifths
 }
@@ -432,7 +509,11 @@ fn mechanism(problem: &Problem, age_years: f64, chance: &mut Chance) -> &'static
     let weights = MECHANISMS.iter().map(|mechanism| {
         let distance = (age_years - mechanism.age.0) / mechanism.age.1;
         let fits = mechanism.penetrating == penetrating;
-        if fits { 1e-6 + mechanism.weight * (-0.5 * distance * distance).exp() } else { 0.0 }
+        if fits {
+            1e-6 + mechanism.weight * (-0.5 * distance * distance).exp()
+        } else {
+            0.0
+        }
     });
     &MECHANISMS[chance.weighted(weights)]
 }

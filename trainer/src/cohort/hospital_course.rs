@@ -1,8 +1,7 @@
 //! What a discharge summary says after the admission note: results, course, outcome, plans.
 
-use super::admission_note::wrap;
 use super::knowledge::{DRUGS, icd9};
-use super::phrasing::capitalise;
+use super::phrasing::{capitalise, uncapitalised, wrap};
 use super::random::Chance;
 use super::voice::{Voice, whole};
 
@@ -10,14 +9,21 @@ use super::voice::{Voice, whole};
 pub(super) fn major_procedures(voice: &Voice<'_>, chance: &mut Chance) -> String {
     let codes: Vec<_> = voice.admission.procedures.iter().take(5).collect();
     if codes.is_empty() || chance.happens(0.06) {
-        return voice.say("{None|none|none.|Mechanical ventilation|None this admission}", chance);
+        return voice.say(
+            "{None|none|none.|Mechanical ventilation|None this admission}",
+            chance,
+        );
     }
     let named: Vec<String> = codes
         .iter()
         .map(|code| {
             let title = icd9::procedure(code).map_or("procedure", |entry| entry.long_title);
             let plain = title.split([',', '[', '(']).next().unwrap_or(title).trim();
-            if chance.happens(0.5) { plain.to_lowercase() } else { plain.to_owned() }
+            if chance.happens(0.5) {
+                plain.to_lowercase()
+            } else {
+                plain.to_owned()
+            }
         })
         .collect();
     named.join("\n")
@@ -49,10 +55,17 @@ pub(super) fn results(voice: &Voice<'_>, studies: &str, chance: &mut Chance) -> 
 /// "Brief Hospital Course".
 pub(super) fn course(voice: &Voice<'_>, chance: &mut Chance) -> String {
     let admission = voice.admission;
-    let title = voice.say(admission.problem.title, chance);
-    let mut paragraphs = vec![voice.say("<age> {yo|y/o|year old} <man> {admitted with|with} ", chance) + &title.to_lowercase() + "."];
+    let title = voice.title();
+    let mut paragraphs = vec![
+        voice.say("<age> {yo|y/o|year old} <man> {admitted with|with} ", chance)
+            + &uncapitalised(&title)
+            + ".",
+    ];
     let bullet = chance.pick(&["# ", "# ", "", "* ", "- "]);
-    paragraphs.push(format!("{bullet}{title}: {}", voice.say(admission.problem.course, chance)));
+    paragraphs.push(format!(
+        "{bullet}{title}: {}",
+        voice.say(admission.problem.course, chance)
+    ));
     for event in &admission.events {
         paragraphs.push(format!("{bullet}{}", voice.say(event.what.told, chance)));
     }
@@ -60,13 +73,23 @@ pub(super) fn course(voice: &Voice<'_>, chance: &mut Chance) -> String {
         let end = voice.date(admission.admitted.plus_hours(last.end), false);
         let days = whole((last.end - first.start) / 24.0);
         if !admission.died && days >= 1 {
-            let told = voice.say("{Extubated|Weaned from the ventilator|Came off vent|Liberated from MV} on ", chance);
+            let told = voice.say(
+                "{Extubated|Weaned from the ventilator|Came off vent|Liberated from MV} on ",
+                chance,
+            );
             paragraphs.push(format!("{told}{end} (vent day {days})."));
         }
     }
     for chronic in &voice.patient.chronic {
         if !chronic.managed.is_empty() && chance.happens(0.65) {
-            let name = voice.say(if chronic.brief.is_empty() { chronic.listed } else { chronic.brief }, chance);
+            let name = voice.say(
+                if chronic.brief.is_empty() {
+                    chronic.listed
+                } else {
+                    chronic.brief
+                },
+                chance,
+            );
             paragraphs.push(format!("{bullet}{name}: {}", voice.say(chronic.managed, chance)));
         }
     }
@@ -75,7 +98,11 @@ pub(super) fn course(voice: &Voice<'_>, chance: &mut Chance) -> String {
     }
     paragraphs.push(ending(voice, chance));
     let gap = if chance.happens(0.6) { "\n\n" } else { "\n" };
-    paragraphs.iter().map(|paragraph| wrap(paragraph)).collect::<Vec<_>>().join(gap)
+    paragraphs
+        .iter()
+        .map(|paragraph| wrap(paragraph))
+        .collect::<Vec<_>>()
+        .join(gap)
 }
 
 fn ending(voice: &Voice<'_>, chance: &mut Chance) -> String {
@@ -89,7 +116,7 @@ fn ending(voice: &Voice<'_>, chance: &mut Chance) -> String {
         return how + &voice.say("{Patient expired|Pt expired|<He> passed away|The patient died|Pronounced dead} {peacefully |with family at bedside |}on ", chance) + &when + ".";
     }
     match admission.destination {
-        "HOME" | "HOME HEALTH CARE" => voice.say("{Discharged home {in stable condition|with follow-up}|At discharge ambulating{, tolerating PO|}|<He> was discharged to home {with VNA|}}.", chance),
+        "HOME" | "HOME HEALTH CARE" => voice.say("{Discharged home {in stable condition|with follow-up}|At discharge ambulating{, tolerating PO|}|<He> was discharged to home{ with VNA|}}.", chance),
         "HOSPICE-HOME" => voice.say("Discharged {to|with} {home hospice|hospice care}.", chance),
         "LEFT AGAINST MEDICAL ADVI" => voice.say("{Left AMA|Patient left against medical advice despite discussion of risks}.", chance),
         _ => voice.say("{Seen by PT who recommended rehab|Discharged to {rehab|extended care facility|SNF}|Screened and accepted at <hospital>}.", chance),
@@ -111,9 +138,21 @@ pub(super) fn discharge_medications(voice: &Voice<'_>, chance: &mut Chance) -> S
         let drug = &DRUGS[chance.index(DRUGS.len())];
         let usual = matches!(
             drug.name,
-            "docusate" | "senna" | "pantoprazole" | "aspirin" | "oxycodone" | "acetaminophen" | "metoprolol tartrate"
-                | "ciprofloxacin" | "levofloxacin" | "metronidazole" | "cephalexin" | "enoxaparin" | "hydromorphone"
-                | "furosemide" | "ranitidine" | "prednisone" | "levetiracetam"
+            "docusate"
+                | "senna"
+                | "pantoprazole"
+                | "aspirin"
+                | "oxycodone"
+                | "acetaminophen"
+                | "metoprolol tartrate"
+                | "ciprofloxacin"
+                | "levofloxacin"
+                | "metronidazole"
+                | "cephalexin"
+                | "enoxaparin"
+                | "hydromorphone"
+                | "furosemide"
+                | "ranitidine"
         );
         if usual && !lines.iter().any(|(known, _)| known.name == drug.name) {
             lines.push((drug, chance.pick(drug.strengths)));
@@ -125,7 +164,14 @@ pub(super) fn discharge_medications(voice: &Voice<'_>, chance: &mut Chance) -> S
     let written = lines.iter().enumerate().map(|(at, (drug, strength))| {
         let mut name = drug.name.to_owned();
         capitalise(&mut name);
-        format!("{}. {name} {strength} {} Sig: One (1) {} {} {}.", at + 1, drug.form, drug.form, drug.route, drug.times)
+        format!(
+            "{}. {name} {strength} {} Sig: One (1) {} {} {}.",
+            at + 1,
+            drug.form,
+            drug.form,
+            drug.route,
+            drug.times
+        )
     });
     written.collect::<Vec<_>>().join("\n")
 }
@@ -142,7 +188,7 @@ pub(super) fn disposition(voice: &Voice<'_>) -> &'static str {
 
 /// "Discharge Diagnosis".
 pub(super) fn diagnosis(voice: &Voice<'_>, chance: &mut Chance) -> String {
-    let mut lines = vec![voice.say(voice.admission.problem.title, chance)];
+    let mut lines = vec![voice.title()];
     for event in &voice.admission.events {
         lines.push(voice.say(event.what.title, chance));
     }
@@ -156,7 +202,11 @@ pub(super) fn diagnosis(voice: &Voice<'_>, chance: &mut Chance) -> String {
         line.truncate(kept);
     }
     let headed = chance.happens(0.4) && lines.len() > 1;
-    if headed { format!("PRIMARY\n{}\nSECONDARY\n{}", lines[0], lines[1..].join("\n")) } else { lines.join("\n") }
+    if headed {
+        format!("PRIMARY\n{}\nSECONDARY\n{}", lines[0], lines[1..].join("\n"))
+    } else {
+        lines.join("\n")
+    }
 }
 
 /// "Discharge Condition".
@@ -181,6 +231,6 @@ pub(super) fn instructions(voice: &Voice<'_>, chance: &mut Chance) -> (String, S
         return ("N/A".to_owned(), voice.say("{N/A|n/a|None}", chance));
     }
     let told = "{You were admitted with {a serious illness|symptoms that needed treatment in the hospital}. |}{Please take all medications as prescribed.|Take your medicines as listed.} {Call your doctor or return to the ED for {fever, chest pain or shortness of breath|any concerning symptoms|bleeding, worsening pain or confusion}.|}{\nNo driving while on narcotics. No lifting more than 10 lbs.|}{\nWeigh yourself every morning, call MD if weight up more than 3 lbs.|}";
-    let follow = "{Please follow up with your PCP <doctor> in <1-3> weeks|PCP within <7-14> days|Dr. <doctor> in <2-6> weeks, call <phone>|Provider: <doctor>, MD Phone: <phone>\nDate/Time: <date> <1-11>:30}{\nFollow up in clinic as scheduled|}.";
+    let follow = "{Please follow up with your PCP <doctor> in <2-3> weeks|PCP within <7-14> days|Dr. <doctor> in <2-6> weeks, call <phone>|Provider: <doctor>, MD Phone: <phone>\nDate/Time: <date> <1-11>:30}{\nFollow up in clinic as scheduled|}.";
     (wrap(&voice.say(told, chance)), voice.say(follow, chance))
 }

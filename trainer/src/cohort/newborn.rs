@@ -8,21 +8,33 @@ use super::voice::{Voice, whole};
 /// The text of a newborn's summary.
 pub(super) fn summary(voice: &Voice<'_>, chance: &mut Chance) -> String {
     let admission = voice.admission;
-    let sex = if voice.patient.sex == Sex::Female { "F" } else { "M" };
+    let sex = if voice.patient.sex == Sex::Female {
+        "F"
+    } else {
+        "M"
+    };
     let (weeks, grams) = match admission.grade {
         Grade::Mild => (chance.whole(37, 41), chance.whole(2600, 4300)),
         Grade::Moderate => (chance.whole(34, 38), chance.whole(2000, 3400)),
         Grade::Severe => (chance.whole(25, 33), chance.whole(640, 1950)),
     };
     let course = match admission.grade {
-        Grade::Mild => "{Sepsis evaluation for maternal fever|Observed for transitional tachypnea}; {CBC benign, blood culture negative at 48 hours, antibiotics stopped|remained well in room air}",
-        Grade::Moderate => "{Brief CPAP then room air by day <1-2>|Phototherapy for bilirubin peak <11-16>}; {feeding ad lib with good weight gain|advanced to full PO feeds}",
-        Grade::Severe => "{Intubated and given surfactant x<1-2>, extubated to CPAP|CPAP then nasal cannula}; {apnea of prematurity on caffeine|head ultrasound normal}; {UAC/UVC then PICC|gavage feeds advanced slowly}",
+        Grade::Mild => {
+            "{Sepsis evaluation for maternal fever|Observed for transitional tachypnea}; {CBC benign, blood culture negative at 48 hours, antibiotics stopped|remained well in room air}"
+        }
+        Grade::Moderate => {
+            "{Brief CPAP then room air by day <1-2>|Phototherapy for bilirubin peak <11-16>}; {feeding ad lib with good weight gain|advanced to full PO feeds}"
+        }
+        Grade::Severe => {
+            "{Intubated and given surfactant x<1-2>, extubated to CPAP|CPAP then nasal cannula}; {apnea of prematurity on caffeine|head ultrasound normal}; {UAC/UVC then PICC|gavage feeds advanced slowly}"
+        }
     };
     let course = voice.say(course, chance);
     let end = if admission.died {
-        voice.say("{Care was redirected with the family and the infant died on|Infant expired on}", chance)
-            + " "
+        voice.say(
+            "{Care was redirected with the family and the infant died on|Infant expired on}",
+            chance,
+        ) + " "
             + &voice.date(admission.discharged, true)
     } else {
         voice.say("{Discharged home with parents|Transferred to the newborn nursery|Discharged to level II nursery}", chance)

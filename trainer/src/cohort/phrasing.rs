@@ -16,16 +16,6 @@ pub(super) trait Slots {
     fn fill(&self, name: &str, chance: &mut Chance, out: &mut String);
 }
 
-/// A speaker with nothing to fill in: for templates without slots.
-#[derive(Debug)]
-pub(super) struct NoSlots;
-
-impl Slots for NoSlots {
-    fn fill(&self, name: &str, _: &mut Chance, _: &mut String) {
-        panic!("template slot <{name}> where none is allowed");
-    }
-}
-
 /// Speaks a template once.
 pub(super) fn speak(template: &str, slots: &impl Slots, chance: &mut Chance) -> String {
     let mut out = String::with_capacity(template.len());
@@ -45,16 +35,51 @@ fn speak_into(template: &str, slots: &impl Slots, chance: &mut Chance, out: &mut
             speak_into(choice, slots, chance, out);
             rest = &opened[close + 1..];
         } else {
-            let close = opened.find('>').unwrap_or_else(|| panic!("template: '<' is never closed: {template}"));
+            let close = opened
+                .find('>')
+                .unwrap_or_else(|| panic!("template: '<' is never closed: {template}"));
             let name = &opened[1..close];
             match range(name) {
-                Some((low, high)) => out.push_str(&chance.whole(low, high).to_string()),
-                None => slots.fill(name, chance, out),
+                Some((low, high)) => {
+                    let number = chance.whole(low, high);
+                    out.push_str(&number.to_string());
+                    rest = &opened[close + 1..];
+                    if number == 1 {
+                        rest = singular(rest, out);
+                    }
+                }
+                None => {
+                    slots.fill(name, chance, out);
+                    rest = &opened[close + 1..];
+                }
             }
-            rest = &opened[close + 1..];
         }
     }
     out.push_str(rest);
+}
+
+/// Drops the plural of the unit that follows a one; returns what is left of the template.
+fn singular<'a>(rest: &'a str, out: &mut String) -> &'a str {
+    const UNITS: [&str; 11] = [
+        " days",
+        " weeks",
+        " months",
+        " years",
+        " hours",
+        " units",
+        " episodes",
+        " rounds",
+        " doses",
+        " shocks",
+        " beers",
+    ];
+    match UNITS.iter().find(|unit| rest.starts_with(**unit)) {
+        Some(unit) => {
+            out.push_str(&unit[..unit.len() - 1]);
+            &rest[unit.len()..]
+        }
+        None => rest,
+    }
 }
 
 /// Where the brace that opens `text` closes.
@@ -103,6 +128,23 @@ fn range(name: &str) -> Option<(i64, i64)> {
 pub(super) fn capitalise(text: &mut String) {
     if let Some(first) = text.chars().next().filter(|c| c.is_ascii_lowercase()) {
         text.replace_range(..1, first.to_ascii_uppercase().encode_utf8(&mut [0; 4]));
+    }
+}
+
+/// The text with a large first letter.
+pub(super) fn capitalised(mut text: String) -> String {
+    capitalise(&mut text);
+    text
+}
+
+/// The text with a small first letter, unless it begins with an abbreviation.
+pub(super) fn uncapitalised(text: &str) -> String {
+    let mut letters = text.chars();
+    match (letters.next(), letters.next()) {
+        (Some(first), Some(second)) if first.is_ascii_uppercase() && second.is_ascii_lowercase() => {
+            format!("{}{}", first.to_ascii_lowercase(), &text[1..])
+        }
+        _ => text.to_owned(),
     }
 }
 
@@ -166,7 +208,34 @@ pub(super) fn check(template: &str, known: &[&str]) -> Result<(), String> {
             return Err(format!("'}}' without '{{' in: {template}"));
         }
     }
-    if depth != 0 || slot.is_some() { Err(format!("unclosed: {template}")) } else { Ok(()) }
+    if depth != 0 || slot.is_some() {
+        Err(format!("unclosed: {template}"))
+    } else {
+        Ok(())
+    }
+}
+
+/// Breaks lines before the eightieth column, as transcription does.
+pub(super) fn wrap(text: &str) -> String {
+    let mut out = String::with_capacity(text.len() + 8);
+    for (at, line) in text.split('\n').map(str::trim_end).enumerate() {
+        if at > 0 {
+            out.push('\n');
+        }
+        let mut column = 0;
+        for word in line.split(' ') {
+            if column > 0 && column + 1 + word.len() > 78 {
+                out.push('\n');
+                column = 0;
+            } else if column > 0 {
+                out.push(' ');
+                column += 1;
+            }
+            out.push_str(word);
+            column += word.len().max(1);
+        }
+    }
+    out
 }
 
 #[cfg(test)]
@@ -186,9 +255,12 @@ mod tests {
     #[test]
     fn every_combination_is_spoken_and_no_other() {
         let mut chance = Chance::new(5, 0, Purpose::Life);
-        let said: BTreeSet<String> =
-            (0..400).map(|_| speak("{a {b|c}|<he>}{|!} <4-5>", &Sex, &mut chance)).collect();
-        let expected = ["a b 4", "a b 5", "a b! 4", "a b! 5", "a c 4", "a c 5", "a c! 4", "a c! 5", "she 4", "she 5"];
+        let said: BTreeSet<String> = (0..400)
+            .map(|_| speak("{a {b|c}|<he>}{|!} <4-5>", &Sex, &mut chance))
+            .collect();
+        let expected = [
+            "a b 4", "a b 5", "a b! 4", "a b! 5", "a c 4", "a c 5", "a c! 4", "a c! 5", "she 4", "she 5",
+        ];
         let mut expected: BTreeSet<String> = expected.into_iter().map(String::from).collect();
         expected.extend(["she! 4".to_owned(), "she! 5".to_owned()]);
         assert_eq!(said, expected);

@@ -90,10 +90,15 @@ pub(super) fn vitals(
     chance: &mut Chance,
 ) -> Vitals {
     let shifts = Shifts { chronic, acute, load };
-    let systolic = (chance.normal(130.0, 15.0) + 0.15 * (age_years - 60.0) + shifts.of(|e| e.systolic)).clamp(52.0, 255.0);
+    let systolic = (chance.normal(130.0, 15.0) + 0.15 * (age_years - 60.0) + shifts.of(|e| e.systolic))
+        .clamp(52.0, 255.0);
     let fever = shifts.of(|e| e.temperature);
     // One severe infection in six shows as cold, not as fever.
-    let fever = if fever > 1.6 && chance.happens(0.17) { -1.8 } else { fever };
+    let fever = if fever > 1.6 && chance.happens(0.17) {
+        -1.8
+    } else {
+        fever
+    };
     Vitals {
         temperature: (chance.normal(98.1, 0.6) + 1.5 * fever).clamp(91.0, 105.6),
         heart_rate: (chance.normal(80.0, 11.0) - 0.1 * (age_years - 60.0) + shifts.of(|e| e.heart_rate))
@@ -101,15 +106,27 @@ pub(super) fn vitals(
         systolic,
         diastolic: (systolic * chance.uniform(0.47, 0.64)).clamp(24.0, 140.0),
         respiration: (chance.normal(17.0, 1.8) + shifts.of(|e| e.respiration)).clamp(5.0, 48.0),
-        saturation: (chance.normal(98.3, 1.2) + shifts.of(|e| e.saturation)).clamp(62.0, 100.0).round(),
-        coma_score: (15.3 + chance.normal(0.0, 0.4) + shifts.of(|e| e.coma_score)).clamp(3.0, 15.0).round(),
+        saturation: (chance.normal(98.3, 1.2) + shifts.of(|e| e.saturation))
+            .clamp(62.0, 100.0)
+            .round(),
+        coma_score: (15.3 + chance.normal(0.0, 0.4) + shifts.of(|e| e.coma_score))
+            .clamp(3.0, 15.0)
+            .round(),
     }
 }
 
 /// Draws the first laboratory values.
-pub(super) fn labs(chronic: &[&Effect], acute: &Effect, load: f64, age_years: f64, chance: &mut Chance) -> Labs {
+pub(super) fn labs(
+    chronic: &[&Effect],
+    acute: &Effect,
+    load: f64,
+    age_years: f64,
+    chance: &mut Chance,
+) -> Labs {
     let shifts = Shifts { chronic, acute, load };
-    let log = |median: f64, sigma: f64, shift: f64, chance: &mut Chance| chance.lognormal(median, sigma) * shift.exp();
+    let log = |median: f64, sigma: f64, shift: f64, chance: &mut Chance| {
+        chance.lognormal(median, sigma) * shift.exp()
+    };
     let creatinine = log(0.9, 0.22, shifts.of(|e| e.log_creatinine), chance).clamp(0.3, 14.5);
     Labs {
         lactate: log(1.25, 0.28, shifts.of(|e| e.log_lactate), chance).clamp(0.5, 19.0),

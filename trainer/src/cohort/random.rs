@@ -14,10 +14,14 @@ pub(super) enum Purpose {
     Life,
     /// The wording of the discharge summary of the admission of this number.
     Summary(u8),
+    /// The name of the problem of the admission of this number, the same in all its notes.
+    Title(u8),
     /// The wording of the other notes of the admission of this number.
     OtherNotes(u8),
     /// Charted values of the admission of this number.
     Chart(u8),
+    /// What the registration desk adds to the admission of this number.
+    Register(u8),
 }
 
 impl Purpose {
@@ -25,8 +29,10 @@ impl Purpose {
         match self {
             Self::Life => 0,
             Self::Summary(admission) => 0x100 + u64::from(admission),
+            Self::Title(admission) => 0x180 + u64::from(admission),
             Self::OtherNotes(admission) => 0x200 + u64::from(admission),
             Self::Chart(admission) => 0x300 + u64::from(admission),
+            Self::Register(admission) => 0x400 + u64::from(admission),
         }
     }
 }
@@ -40,7 +46,8 @@ pub(super) struct Chance {
 impl Chance {
     /// The stream of `patient` for `purpose`.
     pub(super) fn new(seed: u64, patient: u64, purpose: Purpose) -> Self {
-        let mixed = seed.wrapping_mul(0x9E37_79B9_7F4A_7C15) ^ purpose.number().wrapping_mul(0xD1B5_4A32_D192_ED03);
+        let mixed =
+            seed.wrapping_mul(0x9E37_79B9_7F4A_7C15) ^ purpose.number().wrapping_mul(0xD1B5_4A32_D192_ED03);
         let mut generator = ChaCha8Rng::seed_from_u64(mixed);
         generator.set_stream(patient);
         Self { generator }

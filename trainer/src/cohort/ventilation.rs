@@ -25,7 +25,13 @@ pub(super) struct Episode {
 
 impl Episode {
     /// Ventilation from `start` to `end`; a failed extubation may cut it in two.
-    pub(super) fn course(start: f64, end: f64, room: f64, until_death: bool, chance: &mut Chance) -> Vec<Self> {
+    pub(super) fn course(
+        start: f64,
+        end: f64,
+        room: f64,
+        until_death: bool,
+        chance: &mut Chance,
+    ) -> Vec<Self> {
         let hours = end - start;
         let tracheostomy = hours > 220.0 && chance.happens(0.65);
         let how = if until_death {
@@ -40,8 +46,19 @@ impl Episode {
         if hours > 48.0 && room > 60.0 && chance.happens(0.14) {
             let pause = chance.uniform(9.0, 24.0).min(hours * 0.3);
             let failed = start + chance.uniform(0.3, 0.6) * (hours - pause);
-            let first = Self { start, end: failed, how: EpisodeEnd::Extubated };
-            return vec![first, Self { start: failed + pause, end, how }];
+            let first = Self {
+                start,
+                end: failed,
+                how: EpisodeEnd::Extubated,
+            };
+            return vec![
+                first,
+                Self {
+                    start: failed + pause,
+                    end,
+                    how,
+                },
+            ];
         }
         vec![Self { start, end, how }]
     }

@@ -4,7 +4,7 @@ use super::calendar::Moment;
 use super::course::Admission;
 use super::patient::{Patient, Sex};
 use super::phrasing::{Slots, speak};
-use super::random::Chance;
+use super::random::{Chance, Purpose};
 
 /// How identifiers were removed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -24,10 +24,46 @@ pub(super) struct Voice<'a> {
 }
 
 /// Every slot a template may name.
+#[cfg(test)]
 pub(super) const SLOTS: &[&str] = &[
-    "age", "man", "he", "He", "his", "His", "him", "name", "hospital", "doctor", "date", "year", "phone", "side", "Side",
-    "organism", "mechanism", "hr", "bp", "sbp", "rr", "temp", "spo2", "gcs", "lactate", "wbc", "hct", "plt", "na", "k",
-    "hco3", "cr", "bun", "glucose", "bili", "inr", "trop", "ef",
+    "age",
+    "man",
+    "he",
+    "He",
+    "his",
+    "His",
+    "him",
+    "name",
+    "hospital",
+    "doctor",
+    "date",
+    "year",
+    "phone",
+    "side",
+    "Side",
+    "organism",
+    "mechanism",
+    "hr",
+    "bp",
+    "sbp",
+    "rr",
+    "temp",
+    "spo2",
+    "gcs",
+    "lactate",
+    "wbc",
+    "hct",
+    "plt",
+    "na",
+    "k",
+    "hco3",
+    "cr",
+    "bun",
+    "glucose",
+    "bili",
+    "inr",
+    "trop",
+    "ef",
 ];
 
 impl Voice<'_> {
@@ -36,13 +72,26 @@ impl Voice<'_> {
         speak(template, self, chance)
     }
 
+    /// The problem's name as the doctors of this admission put it.
+    pub(super) fn title(&self) -> String {
+        let patient = self.patient;
+        let mut chance = Chance::new(patient.seed, patient.index, Purpose::Title(self.admission.number));
+        self.say(self.admission.problem.title, &mut chance)
+            .trim_end()
+            .to_owned()
+    }
+
     /// A de-identified thing of this kind.
     fn mark(&self, kinds: &[&str], chance: &mut Chance) -> String {
         match self.marks {
             Marks::Underscores => "___".to_owned(),
             Marks::Brackets => {
                 let kind = chance.pick(kinds);
-                if kind.ends_with(')') { format!("[**{kind} **]") } else { format!("[**{kind} {}**]", chance.whole(1, 9999)) }
+                if kind.ends_with(')') {
+                    format!("[**{kind} **]")
+                } else {
+                    format!("[**{kind} {}**]", chance.whole(1, 9999))
+                }
             }
         }
     }
@@ -62,14 +111,21 @@ impl Voice<'_> {
         match self.marks {
             Marks::Underscores => "___".to_owned(),
             Marks::Brackets => {
-                format!("[**Known lastname {}**]", self.patient.subject_id.wrapping_mul(2_654_435_761) % 99_991)
+                format!(
+                    "[**Known lastname {}**]",
+                    self.patient.subject_id.wrapping_mul(2_654_435_761) % 99_991
+                )
             }
         }
     }
 
     /// `Mr. X`.
     pub(super) fn title_and_surname(&self) -> String {
-        let title = if self.patient.sex == Sex::Male { "Mr." } else { "Ms." };
+        let title = if self.patient.sex == Sex::Male {
+            "Mr."
+        } else {
+            "Ms."
+        };
         format!("{title} {}", self.surname())
     }
 
@@ -85,13 +141,20 @@ impl Voice<'_> {
 
     /// One of two words by sex.
     fn by_sex(&self, woman: &'static str, man: &'static str) -> &'static str {
-        if self.patient.sex == Sex::Female { woman } else { man }
+        if self.patient.sex == Sex::Female {
+            woman
+        } else {
+            man
+        }
     }
 }
 
 /// Rounds to a whole number.
 pub(super) fn whole(value: f64) -> i64 {
-    #[expect(clippy::cast_possible_truncation, reason = "clinical values are far below 2^53")]
+    #[expect(
+        clippy::cast_possible_truncation,
+        reason = "clinical values are far below 2^53"
+    )]
     let rounded = value.round() as i64;
     rounded
 }
@@ -101,11 +164,11 @@ impl Slots for Voice<'_> {
         let (vitals, labs) = (&self.admission.vitals, &self.admission.labs);
         let text = match name {
             "age" => self.age(),
-            "man" if self.admission.age_years < 30.0 && chance.happens(0.1) => {
-                self.by_sex("young woman", "young man").to_owned()
-            }
             "man" => {
-                let (women, men) = (["woman", "female", "F", "F", "lady"], ["man", "male", "M", "M", "gentleman"]);
+                let (women, men) = (
+                    ["woman", "female", "F", "F", "lady"],
+                    ["man", "male", "M", "M", "gentleman"],
+                );
                 self.by_sex(chance.pick(&women), chance.pick(&men)).to_owned()
             }
             "he" => self.by_sex("she", "he").to_owned(),
@@ -115,11 +178,25 @@ impl Slots for Voice<'_> {
             "him" => self.by_sex("her", "him").to_owned(),
             "name" => self.title_and_surname(),
             "hospital" => self.mark(&["Hospital1", "Hospital", "Hospital3 "], chance),
-            "doctor" => {
-                self.mark(&["Last Name (LF)", "Doctor Last Name", "Name (NI)", "Last Name (NamePattern1)"], chance)
-            }
-            "phone" => self.mark(&["Telephone/Fax (1)", "Telephone/Fax (3)", "Pager number"], chance),
-            "date" => self.date(self.admission.admitted.plus_hours(24.0 * chance.uniform(0.0, 6.0)), false),
+            "doctor" => self.mark(
+                &[
+                    "Last Name (LF)",
+                    "Doctor Last Name",
+                    "Name (NI)",
+                    "Last Name (NamePattern1)",
+                ],
+                chance,
+            ),
+            "phone" => self.mark(
+                &["Telephone/Fax (1)", "Telephone/Fax (3)", "Pager number"],
+                chance,
+            ),
+            "date" => self.date(
+                self.admission
+                    .admitted
+                    .plus_hours(24.0 * chance.uniform(0.0, 6.0)),
+                false,
+            ),
             "year" => match self.marks {
                 Marks::Underscores => "___".to_owned(),
                 Marks::Brackets => {

@@ -6,8 +6,9 @@ use clinlora_core::task::Task;
 
 use super::{print_json, stack};
 use crate::cli::{Common, Evaluate};
+use crate::console;
 use crate::dataset::{Sample, table, tokenise};
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::eval::{self, EvalOptions, Labels, Metrics};
 use crate::files::{self, NewFolder};
 use crate::folders::base::BaseFolder;
@@ -20,10 +21,12 @@ use crate::training::progress::Progress;
 /// [`Error`] for whatever of the inputs cannot be used, or an output that exists.
 pub fn run(args: &Evaluate, common: &Common) -> Result<()> {
     let opened = common.device.open()?;
-    let out = NewFolder::create(&args.out, args.overwrite)?;
+    files::refuse_existing(&args.out, args.overwrite)?;
+    files::refuse_inputs_inside(&args.out, args.inputs())?;
     let task = table::read_task(&args.task)?;
     let notes = table::read(&args.data, &task, args.skip_empty)?;
     let base = BaseFolder::open(&args.model.model)?;
+    base.check_max_tokens(args.model.max_tokens as usize)?;
     let samples = tokenise(
         &notes,
         &base.tokenizer,
@@ -37,9 +40,11 @@ pub fn run(args: &Evaluate, common: &Common) -> Result<()> {
         &opened.device,
         opened.dtype.burn(),
     )?;
+    // Proves that there can be a folder, before the long part; a Ctrl+C during that leaves nothing behind.
+    drop(NewFolder::create(&args.out, args.overwrite)?);
     let mut progress = Progress::new("evaluate", 0, samples.len() as u64);
     let logits = predict(&model, &samples, &opened.device, |done| {
-        progress.set(done as u64, String::new)
+        progress.set(done as u64, String::new);
     })?;
     drop(progress);
     let options = EvalOptions {
@@ -47,14 +52,17 @@ pub fn run(args: &Evaluate, common: &Common) -> Result<()> {
         seed: common.seed.unwrap_or(1234),
     };
     let metrics = metrics(&task, &samples, &logits, &options)?;
+    let out = NewFolder::create(&args.out, args.overwrite)?;
     write(out.path(), &task, &samples, &logits, &metrics)?;
     out.finish()?;
     if common.json {
         return print_json(&metrics);
     }
-    println!("{}", eval::summary(&metrics));
-    println!("metrics.json and predictions.csv are in {}", args.out.display());
-    Ok(())
+    console::result(eval::summary(&metrics))?;
+    console::result(format_args!(
+        "metrics.json and predictions.csv are in {}",
+        args.out.display()
+    ))
 }
 
 /// Metrics of `logits` (row by row over the labels) against the samples' truth.
@@ -65,7 +73,7 @@ pub(crate) fn metrics(
     options: &EvalOptions,
 ) -> Result<Metrics> {
     let labels = Labels::of(task.kind, samples.iter().map(|sample| sample.target.as_slice()));
-    eval::evaluate(task.kind, &labels, logits, options).map_err(|e| Error::Input(e.to_string()))
+    eval::evaluate(task.kind, &labels, logits, options).map_err(eval::refused)
 }
 
 /// Writes both files into an existing folder.

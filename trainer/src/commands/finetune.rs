@@ -4,17 +4,20 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use burn::tensor::{DType, Device};
-use clinlora_core::model::head::Classifier;
-use clinlora_core::model::llama::Llama;
+use clinlora_core::config::ModelConfig;
+use clinlora_core::model::head::{Classifier, HeadValues, head_values};
 use clinlora_core::params::{Owner, Walk, set_trainable};
-use clinlora_core::peft::lora::LoraConfig;
+use clinlora_core::peft::config::AdapterConfig;
+use clinlora_core::peft::prompt::PromptInit;
 use clinlora_core::peft::stack::attach;
 use clinlora_core::peft::store::TaskType;
+use clinlora_core::tokenizer::Tokenizer;
 use clinlora_core::weights::RandomWeights;
 
 use super::pretrain::Outcome;
-use super::{print_json, print_report};
+use super::{RunOptions, print_json, print_report};
 use crate::cli::{Common, Train};
+use crate::console;
 use crate::dataset::order::split;
 use crate::dataset::{Note, table, tokenise};
 use crate::error::{AtPath, Error, Result};
@@ -34,28 +37,28 @@ pub fn run(args: &Train, common: &Common) -> Result<()> {
     let mut recipe = Recipe::read(&args.recipe, &args.overrides, Purpose::Finetune)?;
     recipe.seed = common.seed.unwrap_or(recipe.seed);
     interrupt::listen();
-    let outcome = finetune(&recipe, common, args.resume, args.overwrite, "finetune")?;
+    let outcome = finetune(&recipe, common, &RunOptions::of(args, "finetune"))?;
     if common.json {
         return print_json(&outcome);
     }
-    println!(
+    console::result(format_args!(
         "{} updates; kept update {}; {}",
         outcome.summary.updates,
         outcome.summary.kept_update,
         outcome.run.display()
-    );
-    Ok(())
+    ))
 }
 
 /// The command without its printing.
-pub(crate) fn finetune(
-    recipe: &Recipe,
-    common: &Common,
-    resume: bool,
-    overwrite: bool,
-    title: &str,
-) -> Result<Outcome> {
+pub(crate) fn finetune(recipe: &Recipe, common: &Common, options: &RunOptions<'_>) -> Result<Outcome> {
+    let RunOptions {
+        title,
+        resume,
+        overwrite,
+        brief,
+    } = *options;
     let opened = common.device.open()?;
+    RunFolder::check(recipe, resume, overwrite)?;
     let dtype = recipe.dtype.unwrap_or(opened.dtype).burn();
     let device = opened.device.autodiff();
     let task_path = recipe
@@ -68,6 +71,7 @@ pub(crate) fn finetune(
         Error::Input("base.scratch is for pretraining; give base.path, the folder of a trained base".into())
     })?;
     let base = BaseFolder::open(base_path)?;
+    base.check_max_tokens(recipe.max_tokens)?;
     let train_samples = tokenise(
         &train_notes,
         &base.tokenizer,
@@ -81,19 +85,26 @@ pub(crate) fn finetune(
         &recipe.data.train,
     )?;
 
-    let (backbone, fingerprint) = base.load(&device, dtype, Llama::build)?;
+    let (backbone, fingerprint) = base.backbone(&device, dtype)?;
     let mut head_weights = RandomWeights::new(recipe.seed, &device, DType::F32);
     let mut model = Classifier::build(backbone, &base.config, task.labels.len(), &mut head_weights);
     if recipe.method == Method::Full {
         set_trainable(&mut model, &Owner::Base, true);
     }
-    let stack = attach_stack(&mut model, recipe, &fingerprint, &device)?;
+    let foundation = Foundation {
+        path: &base.path,
+        config: &base.config,
+        tokenizer: &base.tokenizer,
+        fingerprint: &fingerprint,
+    };
+    let stack = attach_stack(&mut model, recipe, &foundation, &device)?;
     let objective = Classification::new(&task, &train_samples)?;
     let folder = RunFolder::open(recipe, resume, overwrite)?;
-    let trainable = print_report(&mut model);
+    let trainable = print_report(&mut model, brief);
     let job = Job {
         objective: &objective,
         title,
+        brief,
         train: &train_samples,
         valid: &valid_samples,
         training: &recipe.training,
@@ -101,28 +112,36 @@ pub(crate) fn finetune(
         device: &device,
     };
     let summary = train(&job, &mut model, &folder)?;
-    let origin = Origin {
+    let mut origin = Origin {
         base_fingerprint: fingerprint,
         name: String::new(),
         stacked_on: vec![],
     };
     let task_type = TaskType::SequenceClassification;
-    if recipe.method == Method::Full {
+    let adapters = if recipe.method == Method::Full {
         let json = base
             .tokenizer
             .to_json()
             .map_err(|e| Error::Input(e.to_string()))?;
         crate::folders::base::save(&folder.path, &mut model, &base.config, &json)?;
-        adapter::save_head(&folder.path, &mut model, &origin)?;
+        origin.base_fingerprint = BaseFolder::open(&folder.path)?.fingerprint(&device)?;
+        adapter::save_head(&folder.path, &head(&mut model), &origin)?;
+        vec![folder.path.clone()]
     } else {
         stack.save(&folder.path, &mut model, task_type, base_path, &origin, &device)?;
-    }
+        stack.folders(&folder.path)
+    };
     files::write_atomic(&folder.path.join("task.toml"), &files::read(task_path)?)?;
     Ok(Outcome {
         run: folder.path,
+        adapters,
         trainable,
         summary,
     })
+}
+
+fn head(model: &mut dyn Walk) -> HeadValues {
+    head_values(model).expect("a classifier has a head")
 }
 
 fn read_notes(recipe: &Recipe, task: &clinlora_core::task::Task) -> Result<(Vec<Note>, Vec<Note>)> {
@@ -150,16 +169,24 @@ pub(crate) struct AttachedStack {
 
 struct Layer {
     name: String,
-    config: LoraConfig,
+    config: AdapterConfig,
     path: Option<PathBuf>,
     trainable: bool,
+}
+
+/// What a stack stands on.
+pub(crate) struct Foundation<'a> {
+    pub(crate) path: &'a Path,
+    pub(crate) config: &'a ModelConfig,
+    pub(crate) tokenizer: &'a Tokenizer,
+    pub(crate) fingerprint: &'a str,
 }
 
 /// Puts a recipe's adapters on `model`, from the bottom up, each frozen or trainable as it says.
 pub(crate) fn attach_stack(
     model: &mut dyn Walk,
     recipe: &Recipe,
-    base_fingerprint: &str,
+    base: &Foundation<'_>,
     device: &Device,
 ) -> Result<AttachedStack> {
     let mut layers = Vec::new();
@@ -168,14 +195,27 @@ pub(crate) fn attach_stack(
             Some(path) => {
                 let mut folder = AdapterFolder::open(path, &adapter.name, device)?;
                 folder.drop_head(); // a run's head starts at random, whatever the adapter did before
-                let config = folder.config().cloned().ok_or_else(|| {
+                let stored = folder.adapter().ok_or_else(|| {
                     Error::Input(format!("{}: holds a head and no adapter", path.display()))
                 })?;
-                folder.attach(model, base_fingerprint)?;
+                if adapter.trainable && stored.lacks_encoder() {
+                    console::note(format_args!(
+                        "warning: adapter {}: {} holds the output of its encoder alone, so that is what will be trained",
+                        adapter.name,
+                        path.display()
+                    ));
+                }
+                let config = stored.config.clone();
+                folder.attach(model, base.fingerprint)?;
                 config
             }
             None => {
-                let config = adapter.lora();
+                let mut config = adapter.config(base.path, base.config.lora_targets());
+                if let AdapterConfig::Prompt(prompt) = &mut config
+                    && let PromptInit::Text { text, ids, .. } = &mut prompt.init
+                {
+                    *ids = base.tokenizer.encode(text, usize::MAX).at(base.path)?;
+                }
                 let seed = recipe.seed.wrapping_add(i);
                 attach(model, &adapter.name, &config, seed, device).at(&recipe.out)?;
                 config
@@ -206,7 +246,7 @@ impl AttachedStack {
         device: &Device,
     ) -> Result<()> {
         let Some(top) = self.layers.iter().rposition(|layer| layer.trainable) else {
-            return adapter::save_head(run, model, origin);
+            return adapter::save_head(run, &head(model), origin);
         };
         for (i, layer) in self
             .layers
@@ -241,7 +281,7 @@ impl AttachedStack {
     }
 
     /// Folders to give `--adapter`, in order, to have the trained stack again.
-    pub(crate) fn folders(&self, run: &Path) -> Vec<PathBuf> {
+    pub(super) fn folders(&self, run: &Path) -> Vec<PathBuf> {
         let top = self.layers.iter().rposition(|layer| layer.trainable);
         let folder = |(i, layer): (usize, &Layer)| match &layer.path {
             _ if Some(i) == top => run.to_owned(),

@@ -3,9 +3,14 @@
 use std::path::Path;
 
 use burn::tensor::Device;
+use clinlora_core::config::ModelConfig;
+use clinlora_core::peft::config::AdapterConfig;
+use clinlora_core::peft::p_tuning::EncoderKind;
+use clinlora_core::peft::prompt::PromptInit;
 use serde_json::{Value, json};
 
 use crate::cli::{Common, Inspect};
+use crate::console;
 use crate::dataset::table;
 use crate::error::{AtPath, Error, Result};
 use crate::files;
@@ -43,11 +48,11 @@ pub fn run(args: &Inspect, common: &Common) -> Result<()> {
         return super::print_json(&found);
     }
     for (what, facts) in found {
-        println!("{what}");
+        console::result(what)?;
         for (key, value) in facts.as_object().into_iter().flatten() {
             match value {
-                Value::String(text) => println!("  {key}: {text}"),
-                other => println!("  {key}: {other}"),
+                Value::String(text) => console::result(format_args!("  {key}: {text}"))?,
+                other => console::result(format_args!("  {key}: {other}"))?,
             }
         }
     }
@@ -56,34 +61,47 @@ pub fn run(args: &Inspect, common: &Common) -> Result<()> {
 
 fn base(path: &Path, device: &Device) -> Result<Value> {
     let base = BaseFolder::open(path)?;
-    let config = &base.config;
     let weights = base.weights(device, burn::tensor::DType::F32)?;
-    Ok(json!({
-        "architecture": "llama",
-        "parameters": config.num_params(),
-        "layers": config.num_hidden_layers,
-        "hidden_size": config.hidden_size,
-        "heads": config.num_attention_heads,
-        "key_value_heads": config.num_key_value_heads,
-        "head_dim": config.head_dim,
-        "vocabulary": config.vocab_size,
+    let mut facts = json!({
+        "architecture": base.config.architecture(),
+        "parameters": base.config.num_params(),
         "tokenizer_tokens": base.tokenizer.vocab_size(),
-        "max_position_embeddings": config.max_position_embeddings,
+        "vocabulary": base.config.vocab_size(),
         "tensors": weights.num_tensors(),
-    }))
+    });
+    let shape = match &base.config {
+        ModelConfig::Llama(config) => json!({
+            "layers": config.num_hidden_layers,
+            "hidden_size": config.hidden_size,
+            "heads": config.num_attention_heads,
+            "key_value_heads": config.num_key_value_heads,
+            "head_dim": config.head_dim,
+            "max_position_embeddings": config.max_position_embeddings,
+        }),
+        ModelConfig::Bert(config) => json!({
+            "layers": config.num_hidden_layers,
+            "hidden_size": config.hidden_size,
+            "heads": config.num_attention_heads,
+            "max_position_embeddings": config.max_position_embeddings,
+        }),
+    };
+    if let (Value::Object(facts), Value::Object(shape)) = (&mut facts, shape) {
+        facts.extend(shape);
+    }
+    Ok(facts)
 }
 
 fn adapter(path: &Path, device: &Device) -> Result<Value> {
     let folder = AdapterFolder::open(path, "adapter", device)?;
     let mut facts = serde_json::Map::new();
-    if let Some(config) = folder.config() {
-        facts.insert("method".into(), json!("lora"));
-        facts.insert("r".into(), json!(config.r));
-        facts.insert("alpha".into(), json!(config.alpha));
-        facts.insert("scale".into(), json!(config.scale()));
-        facts.insert("dropout".into(), json!(config.dropout_prob));
-        facts.insert("target_modules".into(), json!(config.target_modules));
-        facts.insert("parameters".into(), json!(folder.num_values()));
+    if let Some(stored) = folder.adapter() {
+        facts.insert("method".into(), json!(stored.config.method()));
+        facts.extend(hyper_parameters(&stored.config));
+        facts.insert("parameters".into(), json!(stored.num_values()));
+        if stored.lacks_encoder() {
+            let note = "not in the folder: training would go on with its output as a table";
+            facts.insert("encoder_weights".into(), json!(note));
+        }
     }
     if let Some(labels) = folder.num_labels() {
         facts.insert("head_labels".into(), json!(labels));
@@ -94,6 +112,48 @@ fn adapter(path: &Path, device: &Device) -> Result<Value> {
         facts.insert("stacked_on".into(), json!(origin.stacked_on));
     }
     Ok(Value::Object(facts))
+}
+
+fn hyper_parameters(config: &AdapterConfig) -> serde_json::Map<String, Value> {
+    let facts = match config {
+        AdapterConfig::Lora(config) => json!({
+            "r": config.r,
+            "alpha": config.alpha,
+            "scale": config.scale(),
+            "dropout": config.dropout_prob,
+            "target_modules": config.target_modules,
+        }),
+        AdapterConfig::AdaptionPrompt(config) => json!({
+            "adapter_len": config.adapter_len,
+            "adapter_layers": config.adapter_layers,
+        }),
+        AdapterConfig::Prefix(config) => json!({
+            "virtual_tokens": config.num_virtual_tokens,
+            "projection": config.projection,
+            "encoder_hidden_size": config.encoder_hidden_size.filter(|_| config.projection),
+        }),
+        AdapterConfig::Prompt(config) => json!({
+            "virtual_tokens": config.num_virtual_tokens,
+            "init_text": match &config.init {
+                PromptInit::Random => None,
+                PromptInit::Text { text, .. } => Some(text),
+            },
+        }),
+        AdapterConfig::PTuning(config) => json!({
+            "virtual_tokens": config.num_virtual_tokens,
+            "encoder": match config.encoder {
+                EncoderKind::Mlp => "mlp",
+                EncoderKind::Lstm => "lstm",
+            },
+            "encoder_hidden_size": config.hidden_size,
+            "encoder_layers": (config.encoder == EncoderKind::Lstm).then_some(config.num_layers),
+            "dropout": config.dropout_prob,
+        }),
+    };
+    match facts {
+        Value::Object(facts) => facts.into_iter().filter(|(_, value)| !value.is_null()).collect(),
+        _ => serde_json::Map::new(),
+    }
 }
 
 fn run_folder(path: &Path) -> Result<Value> {

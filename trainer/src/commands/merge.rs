@@ -1,33 +1,46 @@
 //! `clinlora merge`.
 
+use std::path::PathBuf;
+
 use burn::tensor::DType;
-use clinlora_core::peft::stack::merge;
 
 use super::{print_json, stack};
 use crate::cli::{Common, Merge};
+use crate::console;
 use crate::error::{Error, Result};
-use crate::files::NewFolder;
+use crate::files::{self, NewFolder};
+use crate::folders::adapter::{self, Origin};
 use crate::folders::base::{self, BaseFolder};
 
-/// Writes base plus adapters as one f32 checkpoint.
+/// Writes base plus adapters as one f32 checkpoint. The head of the last adapter that carries one goes with it, as the
+/// folder's `head.safetensors`, so that the folder given as `--model` and as `--adapter` predicts as the stack did.
 ///
 /// # Errors
 /// [`Error`] for whatever of the inputs cannot be used, or an output that exists.
 pub fn run(args: &Merge, common: &Common) -> Result<()> {
     let opened = common.device.open()?;
-    let out = NewFolder::create(&args.out, args.overwrite)?;
+    files::refuse_existing(&args.out, args.overwrite)?;
+    let inputs = args.adapters.iter().chain([&args.model]);
+    files::refuse_inputs_inside(&args.out, inputs.map(PathBuf::as_path))?;
     let base = BaseFolder::open(&args.model)?;
-    let model = stack::causal_lm(&base, &args.adapters, &opened.device, DType::F32)?;
-    let mut merged = merge(model);
+    let (mut merged, head) = stack::merged(&base, &args.adapters, &opened.device, DType::F32)?;
     let tokenizer = base
         .tokenizer
         .to_json()
         .map_err(|e| Error::Input(e.to_string()))?;
-    base::save(out.path(), &mut merged, &base.config, &tokenizer)?;
+    let out = NewFolder::create(&args.out, args.overwrite)?;
+    base::save(out.path(), merged.as_mut(), &base.config, &tokenizer)?;
+    if let Some(head) = head {
+        let origin = Origin {
+            base_fingerprint: BaseFolder::open(out.path())?.fingerprint(&opened.device)?,
+            name: String::new(),
+            stacked_on: vec![],
+        };
+        adapter::save_head(out.path(), &head, &origin)?;
+    }
     out.finish()?;
     if common.json {
         return print_json(&serde_json::json!({"merged": args.out}));
     }
-    println!("merged model written to {}", args.out.display());
-    Ok(())
+    console::result(format_args!("merged model written to {}", args.out.display()))
 }

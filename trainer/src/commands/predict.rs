@@ -28,6 +28,7 @@ pub fn run(args: &Predict, common: &Common) -> Result<()> {
     let task = table::read_task(&args.task)?;
     let notes = notes::read(&args.notes, args.skip_empty)?;
     let base = BaseFolder::open(&args.model.model)?;
+    base.check_max_tokens(args.model.max_tokens as usize)?;
     let samples = tokenise(
         &notes,
         &base.tokenizer,
@@ -43,9 +44,10 @@ pub fn run(args: &Predict, common: &Common) -> Result<()> {
     )?;
     let mut progress = Progress::new("predict", 0, samples.len() as u64);
     let logits = predict(&model, &samples, &opened.device, |done| {
-        progress.set(done as u64, String::new)
+        progress.set(done as u64, String::new);
     })?;
     drop(progress);
+    eval::check_finite(&logits, task.labels.len()).map_err(eval::refused)?;
     for (sample, row) in samples.iter().zip(logits.chunks_exact(task.labels.len())) {
         let scores = eval::probabilities(task.kind, row);
         let scores = task

@@ -59,6 +59,7 @@ mod tests {
     use std::path::Path;
 
     use super::*;
+    use crate::commands::RunOptions;
     use crate::commands::pretrain::pretrain;
     use crate::device::DeviceChoice;
     use crate::mimic::{NoteSplit, NotesReport, Split};
@@ -138,7 +139,7 @@ mod tests {
         )
         .unwrap();
         let recipe = Recipe::read(&path, &[], Purpose::Pretrain)?;
-        pretrain(&recipe, &common(), false, false, name)?;
+        pretrain(&recipe, &common(), &RunOptions::anew(name))?;
         Ok(fs::read_to_string(out.join("run.jsonl")).unwrap())
     }
 

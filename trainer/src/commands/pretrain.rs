@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use burn::tensor::{DType, Device};
-use clinlora_core::config::LlamaConfig;
+use clinlora_core::config::ModelConfig;
 use clinlora_core::model::head::CausalLm;
 use clinlora_core::params::{Owner, set_trainable};
 use clinlora_core::peft::store::TaskType;
@@ -11,9 +11,10 @@ use clinlora_core::tokenizer::Tokenizer;
 use clinlora_core::weights::RandomWeights;
 use serde::Serialize;
 
-use super::finetune::attach_stack;
-use super::{print_json, print_report};
+use super::finetune::{Foundation, attach_stack};
+use super::{RunOptions, print_json, print_report};
 use crate::cli::{Common, Train};
+use crate::console;
 use crate::dataset::order::split;
 use crate::dataset::tokens::TokenCorpus;
 use crate::dataset::{Note, Sample, Samples, Selected, notes, tokenise};
@@ -33,37 +34,39 @@ pub fn run(args: &Train, common: &Common) -> Result<()> {
     let mut recipe = Recipe::read(&args.recipe, &args.overrides, Purpose::Pretrain)?;
     recipe.seed = common.seed.unwrap_or(recipe.seed);
     interrupt::listen();
-    let outcome = pretrain(&recipe, common, args.resume, args.overwrite, "pretrain")?;
+    let outcome = pretrain(&recipe, common, &RunOptions::of(args, "pretrain"))?;
     if common.json {
         return print_json(&outcome);
     }
-    println!(
+    console::result(format_args!(
         "{} updates; kept update {}; {}",
         outcome.summary.updates,
         outcome.summary.kept_update,
         outcome.run.display()
-    );
-    Ok(())
+    ))
 }
 
 /// What a finished run came to.
 #[derive(Debug, Serialize)]
 pub(crate) struct Outcome {
     pub(crate) run: PathBuf,
+    /// Folders to give as `--adapter`, in order, to have what was trained.
+    pub(crate) adapters: Vec<PathBuf>,
     pub(crate) trainable: usize,
     #[serde(flatten)]
     pub(crate) summary: Summary,
 }
 
 /// The command without its printing.
-pub(crate) fn pretrain(
-    recipe: &Recipe,
-    common: &Common,
-    resume: bool,
-    overwrite: bool,
-    title: &str,
-) -> Result<Outcome> {
+pub(crate) fn pretrain(recipe: &Recipe, common: &Common, options: &RunOptions<'_>) -> Result<Outcome> {
+    let RunOptions {
+        title,
+        resume,
+        overwrite,
+        brief,
+    } = *options;
     let opened = common.device.open()?;
+    RunFolder::check(recipe, resume, overwrite)?;
     let dtype = recipe.dtype.unwrap_or(opened.dtype).burn();
     let device = opened.device.autodiff();
     let texts = if TokenCorpus::is_at(&recipe.data.train) {
@@ -98,13 +101,20 @@ pub(crate) fn pretrain(
         }
     };
 
-    let stack = attach_stack(&mut model, recipe, &fingerprint, &device)?;
+    let foundation = Foundation {
+        path: &base_path,
+        config: &config,
+        tokenizer: &tokenizer,
+        fingerprint: &fingerprint,
+    };
+    let stack = attach_stack(&mut model, recipe, &foundation, &device)?;
     set_trainable(&mut model, &Owner::Base, recipe.method == Method::Full);
     let folder = RunFolder::open(recipe, resume, overwrite)?;
-    let trainable = print_report(&mut model);
+    let trainable = print_report(&mut model, brief);
     let job = Job {
         objective: &LanguageModelling,
         title,
+        brief,
         train: train_samples,
         valid: &valid_samples,
         training: &recipe.training,
@@ -112,10 +122,11 @@ pub(crate) fn pretrain(
         device: &device,
     };
     let summary = train(&job, &mut model, &folder)?;
-    match recipe.method {
+    let adapters = match recipe.method {
         Method::Full => {
             let json = tokenizer.to_json().map_err(|e| Error::Input(e.to_string()))?;
             base::save(&folder.path, &mut model, &config, &json)?;
+            Vec::new()
         }
         Method::Peft => {
             let origin = Origin {
@@ -131,10 +142,12 @@ pub(crate) fn pretrain(
                 &origin,
                 &device,
             )?;
+            stack.folders(&folder.path)
         }
-    }
+    };
     Ok(Outcome {
         run: folder.path,
+        adapters,
         trainable,
         summary,
     })
@@ -197,7 +210,7 @@ fn read_notes(recipe: &Recipe) -> Result<(Vec<Note>, Vec<Note>)> {
 /// What a run starts from.
 struct Start {
     model: CausalLm,
-    config: LlamaConfig,
+    config: ModelConfig,
     tokenizer: Tokenizer,
     base_path: PathBuf,
     fingerprint: String,
@@ -206,7 +219,7 @@ struct Start {
 fn start(recipe: &Recipe, train: Option<&[Note]>, device: &Device, dtype: DType) -> Result<Start> {
     if let Some(path) = &recipe.base.path {
         let base = BaseFolder::open(path)?;
-        let (model, fingerprint) = base.load(device, dtype, CausalLm::build)?;
+        let (model, fingerprint) = base.causal_lm(device, dtype)?;
         let BaseFolder {
             path,
             config,
@@ -231,14 +244,14 @@ fn start(recipe: &Recipe, train: Option<&[Note]>, device: &Device, dtype: DType)
     let texts = train.iter().map(|note| note.text.as_str());
     let tokenizer = Tokenizer::train(texts, scratch.vocab_size).map_err(|source| Error::Model {
         path: recipe.data.train.clone(),
-        source,
+        source: Box::new(source),
     })?;
     let config = scratch.config(tokenizer.vocab_size());
     let model = CausalLm::build(&config, &mut RandomWeights::new(recipe.seed, device, dtype));
     let base_path = Path::new("").to_owned();
     Ok(Start {
         model,
-        config,
+        config: ModelConfig::Llama(config),
         tokenizer,
         base_path,
         fingerprint: String::new(),

@@ -7,9 +7,12 @@ pub mod tokens;
 
 use std::borrow::Cow;
 
+use std::collections::HashMap;
+use std::path::Path;
+
 use clinlora_core::tokenizer::Tokenizer;
 
-use crate::error::{AtPath, Result};
+use crate::error::{AtPath, Result, at_line};
 
 /// One note as a model sees it.
 #[derive(Debug, Clone, PartialEq)]
@@ -73,12 +76,30 @@ pub struct Note {
     pub target: Vec<f32>,
 }
 
+/// Identifiers seen so far, each with its line: two notes of one id could not be told apart in predictions.
+#[derive(Debug, Default)]
+struct Ids(HashMap<String, u64>);
+
+impl Ids {
+    /// Notes the id of a line. The message gives lines and not the id, which may be a patient's.
+    fn add(&mut self, path: &Path, line: u64, id: &str) -> Result<()> {
+        match self.0.insert(id.to_owned(), line) {
+            None => Ok(()),
+            Some(first) => Err(at_line(
+                path,
+                line,
+                format!("the id stands on line {first} already; give every note its own"),
+            )),
+        }
+    }
+}
+
 /// Tokenises `notes`, each cut at `max_tokens`; `origin` is named if the tokenizer refuses one.
 pub(crate) fn tokenise(
     notes: &[Note],
     tokenizer: &Tokenizer,
     max_tokens: usize,
-    origin: &std::path::Path,
+    origin: &Path,
 ) -> Result<Vec<Sample>> {
     use rayon::prelude::*;
     notes

@@ -4,7 +4,8 @@ use std::path::Path;
 
 use serde::Deserialize;
 
-use super::Note;
+use super::{Ids, Note};
+use crate::console;
 use crate::error::{Error, Result, at_line};
 use crate::files;
 
@@ -21,6 +22,7 @@ struct Line {
 pub(crate) fn read(path: &Path, skip_empty: bool) -> Result<Vec<Note>> {
     let text = files::read_text(path)?;
     let mut notes = Vec::new();
+    let mut ids = Ids::default();
     let mut skipped = 0;
     for (number, line) in (1u64..).zip(text.lines()) {
         if line.trim().is_empty() {
@@ -47,6 +49,7 @@ pub(crate) fn read(path: &Path, skip_empty: bool) -> Result<Vec<Note>> {
                 "the note is empty; remove it, or pass --skip-empty",
             ));
         }
+        ids.add(path, number, &id)?;
         notes.push(Note {
             id,
             text,
@@ -54,7 +57,7 @@ pub(crate) fn read(path: &Path, skip_empty: bool) -> Result<Vec<Note>> {
         });
     }
     if skipped > 0 {
-        eprintln!("{}: {skipped} empty notes left out", path.display());
+        console::note(format_args!("{}: {skipped} empty notes left out", path.display()));
     }
     if notes.is_empty() {
         return Err(Error::Input(format!("{}: holds no note", path.display())));

@@ -4,8 +4,9 @@ use std::path::Path;
 
 use clinlora_core::task::{Label, Task};
 
-use super::Note;
 use super::notes::id_string;
+use super::{Ids, Note};
+use crate::console;
 use crate::error::{AtPath, Error, Result, at_line};
 use crate::files;
 
@@ -50,6 +51,9 @@ fn read_labels(path: &Path) -> Result<Vec<Label>> {
     Ok(labels)
 }
 
+/// How many labels a message lists.
+const LISTED: usize = 8;
+
 /// Reads every labelled note of `path`: CSV with a header, or JSON lines if the name ends in `.jsonl`.
 ///
 /// # Errors
@@ -61,6 +65,7 @@ pub(crate) fn read(path: &Path, task: &Task, skip_empty: bool) -> Result<Vec<Not
         csv_rows(path, task)?
     };
     let mut notes = Vec::with_capacity(rows.len());
+    let mut ids = Ids::default();
     let mut skipped = 0;
     for Row {
         line,
@@ -80,11 +85,25 @@ pub(crate) fn read(path: &Path, task: &Task, skip_empty: bool) -> Result<Vec<Not
                 "the note is empty; remove it, or pass --skip-empty",
             ));
         }
-        let target = task.target(&label).map_err(|e| at_line(path, line, e))?;
+        let target = task.target(&label).map_err(|e| {
+            let names: Vec<&str> = task
+                .labels
+                .iter()
+                .take(LISTED)
+                .map(|label| label.name.as_str())
+                .collect();
+            let more = if names.len() < task.labels.len() {
+                ", ..."
+            } else {
+                ""
+            };
+            at_line(path, line, format!("{e}: {}{more}", names.join(", ")))
+        })?;
+        ids.add(path, line, &id)?;
         notes.push(Note { id, text, target });
     }
     if skipped > 0 {
-        eprintln!("{}: {skipped} empty notes left out", path.display());
+        console::note(format_args!("{}: {skipped} empty notes left out", path.display()));
     }
     if notes.is_empty() {
         return Err(Error::Input(format!("{}: holds no note", path.display())));
@@ -175,10 +194,21 @@ impl Columns {
         if missing.is_empty() {
             return Ok(columns);
         }
+        // A file without a header has a note where the header should be: only names that can be nothing else are said.
+        let is_name = |name: &String| {
+            name.len() <= 32
+                && name.starts_with(|c: char| c.is_ascii_alphabetic())
+                && name.chars().all(|c| c.is_ascii_alphanumeric() || c == '_')
+        };
+        let found = if columns.0.iter().all(is_name) {
+            format!("it has {:?}", columns.0)
+        } else {
+            format!("its {} fields do not all look like column names", columns.0.len())
+        };
         Err(at_line(
             path,
             1,
-            format!("no column {missing:?}; the header has {:?}", columns.0),
+            format!("no column {missing:?} in the header; {found}"),
         ))
     }
 

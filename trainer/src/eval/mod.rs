@@ -41,6 +41,8 @@ pub(crate) use metrics::{ClassMetrics, Counts, Metrics, Reasons, Undefined, summ
 use scores::Probabilities;
 pub(crate) use scores::probabilities;
 
+use crate::error::Error;
+
 /// The truth of a set of notes.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Labels {
@@ -129,6 +131,14 @@ pub(crate) enum EvalError {
     },
 }
 
+/// The program's error for scores that cannot be evaluated.
+pub(crate) fn refused(error: EvalError) -> Error {
+    match error {
+        EvalError::NotFinite { .. } => Error::NotFinite(error.to_string()),
+        EvalError::NoNotes | EvalError::TooManyNotes { .. } => Error::Input(error.to_string()),
+    }
+}
+
 /// Metrics of `logits`, row by row over the labels as the model gave them, against the truth.
 ///
 /// # Errors
@@ -155,12 +165,7 @@ pub(crate) fn evaluate(
     let Some(notes) = u32::try_from(notes).ok().filter(|notes| *notes < 1 << 31) else {
         return Err(EvalError::TooManyNotes { notes });
     };
-    if let Some(place) = logits.iter().position(|x| !x.is_finite()) {
-        return Err(EvalError::NotFinite {
-            note: place / num_labels + 1,
-            label: place % num_labels + 1,
-        });
-    }
+    check_finite(logits, num_labels)?;
     let evaluation = Evaluation {
         kind,
         num_labels,
@@ -173,6 +178,17 @@ pub(crate) fn evaluate(
         (Truth::Present(present), TaskKind::Multilabel) => evaluation.of_labels(present),
         _ => panic!("labels of another kind than {kind:?}"),
     })
+}
+
+/// Refuses scores that are no numbers.
+pub(crate) fn check_finite(logits: &[f32], num_labels: usize) -> Result<(), EvalError> {
+    match logits.iter().position(|x| !x.is_finite()) {
+        None => Ok(()),
+        Some(place) => Err(EvalError::NotFinite {
+            note: place / num_labels + 1,
+            label: place % num_labels + 1,
+        }),
+    }
 }
 
 /// Scores known to be sound.

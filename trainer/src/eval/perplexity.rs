@@ -4,7 +4,7 @@
 //! - `batch_mean_perplexity = exp(mean over batches of Σ nll / Σ tokens in the batch)`: a batch of short notes weighs as
 //!   much as one of long notes, so the figure depends on the batch size and on the order of the notes.
 //!
-//! `tokens` are those that are predicted: all of a note but its first.
+//! `tokens` are those that are predicted: all of a note but its first, and that too behind the virtual tokens of a prompt.
 
 use burn::tensor::Device;
 use clinlora_core::model::head::CausalLm;
@@ -33,7 +33,7 @@ impl BatchLosses {
     /// Checks that there is a perplexity of `losses`.
     ///
     /// # Errors
-    /// [`Error::Input`] if no token is predicted, or a loss is not finite.
+    /// [`Error::Input`] if no token is predicted, [`Error::NotFinite`] if a loss is not finite.
     pub(crate) fn new(losses: Vec<BatchLoss>) -> Result<Self> {
         if losses.iter().all(|loss| loss.tokens == 0) {
             let reason =
@@ -43,7 +43,7 @@ impl BatchLosses {
         if let Some(place) = losses.iter().position(|loss| !loss.nll.is_finite()) {
             let first = losses[..place].iter().map(|loss| loss.notes).sum::<usize>() + 1;
             let last = first + losses[place].notes - 1;
-            return Err(Error::Input(format!(
+            return Err(Error::NotFinite(format!(
                 "the model's loss of notes {first} to {last} (counted from 1) is not a finite number; an adapter or the \
                  base model is damaged, or its training diverged"
             )));
@@ -68,7 +68,7 @@ pub(crate) fn batch_losses(
         let nll = f64::from(model.nll_sum(&batch).into_scalar::<f32>());
         Ok(BatchLoss {
             notes: notes.len(),
-            tokens: batch.num_targets(),
+            tokens: model.num_targets(&batch),
             nll,
         })
     };

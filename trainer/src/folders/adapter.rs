@@ -5,19 +5,24 @@
 
 use std::path::{Path, PathBuf};
 
-use burn::tensor::{DType, Device, Tensor};
-use clinlora_core::model::head::{head_weight, set_head_weight};
+use burn::tensor::{DType, Device, Tensor, TensorData};
+use clinlora_core::model::head::{HeadValues, set_head_values};
 use clinlora_core::params::Walk;
-use clinlora_core::peft::lora::LoraConfig;
+use clinlora_core::peft::config::AdapterConfig;
 use clinlora_core::peft::store::{self, StoredAdapter, TaskType};
+use clinlora_core::weights::checkpoint::StoredDtype;
+use safetensors::tensor::TensorView;
 use serde::{Deserialize, Serialize};
 
 use super::base::open_weights;
+use crate::console;
 use crate::error::{AtPath, Error, Result};
 use crate::files;
 
 /// Our file beside PEFT's: where the adapter came from.
 const ORIGIN: &str = "clinlora.json";
+/// The encoder behind a P-tuning or a projected prefix, of which PEFT's file holds the output alone.
+const ENCODER: &str = "encoder.safetensors";
 /// A head without an adapter.
 const HEAD: &str = "head.safetensors";
 
@@ -33,7 +38,7 @@ pub(crate) struct Origin {
 }
 
 /// An adapter folder that has been read.
-pub(crate) struct AdapterFolder {
+pub struct AdapterFolder {
     pub(crate) path: PathBuf,
     pub(crate) origin: Option<Origin>,
     content: Content,
@@ -41,13 +46,13 @@ pub(crate) struct AdapterFolder {
 
 enum Content {
     Adapter(Box<StoredAdapter>),
-    Head(Tensor<2>),
+    Head(Box<HeadValues>),
     Nothing,
 }
 
 impl AdapterFolder {
     /// Reads `path`; the adapter will be called `name` in the stack.
-    pub(crate) fn open(path: &Path, name: &str, device: &Device) -> Result<Self> {
+    pub fn open(path: &Path, name: &str, device: &Device) -> Result<Self> {
         if !path.is_dir() {
             let message = format!("{}: not a folder; give a PEFT adapter folder", path.display());
             return Err(Error::Input(message));
@@ -61,7 +66,7 @@ impl AdapterFolder {
             None
         };
         let content = if path.join(HEAD).exists() {
-            Content::Head(read_head(&path.join(HEAD), device)?)
+            Content::Head(Box::new(read_head(&path.join(HEAD), device)?))
         } else {
             let config = files::read(&path.join("adapter_config.json"))?;
             let weights = ["adapter_model.safetensors", "adapter_model.bin"]
@@ -75,9 +80,13 @@ impl AdapterFolder {
                     ))
                 })?;
             let weights = open_weights(&weights)?;
-            let stored = StoredAdapter::read(name, &config, weights.as_ref(), device).at(path)?;
+            let mut stored = StoredAdapter::read(name, &config, weights.as_ref(), device).at(path)?;
+            let encoder = path.join(ENCODER);
+            if encoder.exists() {
+                stored = stored.with_encoder(open_weights(&encoder)?.as_ref()).at(path)?;
+            }
             for warning in &stored.warnings {
-                eprintln!("warning: {warning}");
+                console::note(format_args!("warning: {warning}"));
             }
             Content::Adapter(Box::new(stored))
         };
@@ -92,7 +101,7 @@ impl AdapterFolder {
     pub(crate) fn num_labels(&self) -> Option<usize> {
         match &self.content {
             Content::Adapter(stored) => stored.num_labels(),
-            Content::Head(head) => Some(head.dims()[0]),
+            Content::Head(head) => Some(head.num_labels()),
             Content::Nothing => None,
         }
     }
@@ -105,24 +114,25 @@ impl AdapterFolder {
         }
     }
 
-    /// Hyper-parameters, unless the folder holds a head alone.
-    pub(crate) fn config(&self) -> Option<&LoraConfig> {
+    /// The head in the folder, if it holds one.
+    pub(crate) fn head(&self) -> Option<HeadValues> {
         match &self.content {
-            Content::Adapter(stored) => Some(&stored.config),
+            Content::Adapter(stored) => stored.head().cloned(),
+            Content::Head(head) => Some(HeadValues::clone(head)),
+            Content::Nothing => None,
+        }
+    }
+
+    /// The adapter, unless the folder holds a head alone.
+    pub(crate) fn adapter(&self) -> Option<&StoredAdapter> {
+        match &self.content {
+            Content::Adapter(stored) => Some(stored),
             Content::Head(_) | Content::Nothing => None,
         }
     }
 
-    /// Values in the factors; 0 if the folder holds a head alone.
-    pub(crate) fn num_values(&self) -> usize {
-        match &self.content {
-            Content::Adapter(stored) => stored.num_values(),
-            Content::Head(_) | Content::Nothing => 0,
-        }
-    }
-
     /// Puts adapter and head on `model`, whose base has this fingerprint.
-    pub(crate) fn attach(self, model: &mut dyn Walk, base_fingerprint: &str) -> Result<()> {
+    pub fn attach(self, model: &mut dyn Walk, base_fingerprint: &str) -> Result<()> {
         if let Some(origin) = self.origin.filter(|o| o.base_fingerprint != base_fingerprint) {
             return Err(Error::Input(format!(
                 "{}: this adapter was trained on another base (its fingerprint begins {}, this one's {}); give the \
@@ -134,50 +144,45 @@ impl AdapterFolder {
         }
         match self.content {
             Content::Adapter(stored) => stored.attach(model).at(&self.path),
-            Content::Head(head) => set_head_weight(model, &head).at(&self.path),
+            Content::Head(head) => set_head_values(model, &head).at(&self.path),
             Content::Nothing => Ok(()),
         }
     }
 }
 
-fn read_head(path: &Path, device: &Device) -> Result<Tensor<2>> {
+/// A weight, and the bias that belongs to it if there is one.
+fn read_head(path: &Path, device: &Device) -> Result<HeadValues> {
+    let refuse = |what: &str| Error::Input(format!("{}: {what}", path.display()));
     let source = open_weights(path)?;
-    let stored = source.tensors();
-    let [tensor] = stored.as_slice() else {
-        return Err(Error::Input(format!(
-            "{}: holds something beside score.weight",
-            path.display()
-        )));
-    };
-    let &[labels, width] = tensor.shape.as_slice() else {
-        return Err(Error::Input(format!(
-            "{}: {} is no matrix",
-            path.display(),
-            tensor.name
-        )));
-    };
-    let (_, bytes) = source.read(&tensor.name).at(path)?;
-    let values: Vec<f32> = bytes
-        .chunks_exact(4)
-        .map(|b| f32::from_le_bytes([b[0], b[1], b[2], b[3]]))
-        .collect();
-    if values.len() != labels * width || !values.iter().all(|v| v.is_finite()) {
-        return Err(Error::Input(format!(
-            "{}: {} is not a finite f32 matrix",
-            path.display(),
-            tensor.name
-        )));
+    let (mut weight, mut bias) = (None, None);
+    for stored in source.tensors() {
+        let (dtype, bytes) = source.read(&stored.name).at(path)?;
+        let values: Vec<f32> = bytes
+            .chunks_exact(4)
+            .map(|b| f32::from_le_bytes([b[0], b[1], b[2], b[3]]))
+            .collect();
+        if dtype != StoredDtype::F32 || !values.iter().all(|v| v.is_finite()) {
+            return Err(refuse(&format!("{} is not finite f32", stored.name)));
+        }
+        let options = (device, DType::F32);
+        let data = TensorData::new(values, stored.shape.clone());
+        match (stored.name.split_once('.'), stored.shape.len()) {
+            (Some((_, "weight")), 2) => weight = Some(Tensor::from_data(data, options)),
+            (Some((_, "bias")), 1) => bias = Some(Tensor::from_data(data, options)),
+            _ => return Err(refuse(&format!("{} is no part of a head", stored.name))),
+        }
     }
-    let data = burn::tensor::TensorData::new(values, [labels, width]);
-    Ok(Tensor::from_data(data, (device, DType::F32)))
+    let weight: Tensor<2> = weight.ok_or_else(|| refuse("holds no head"))?;
+    Ok(HeadValues { weight, bias })
 }
 
 /// Writes adapter `name` of `model` into the existing folder `path`, reads it back and compares: only then is it saved.
+#[expect(clippy::too_many_arguments, reason = "each is something a PEFT folder states")]
 pub(crate) fn save(
     path: &Path,
     model: &mut dyn Walk,
     name: &str,
-    config: &LoraConfig,
+    config: &AdapterConfig,
     task_type: TaskType,
     base: &Path,
     origin: &Origin,
@@ -186,6 +191,9 @@ pub(crate) fn save(
     let written = store::write(model, name, config, task_type, &base.display().to_string()).at(path)?;
     files::write_atomic(&path.join("adapter_config.json"), written.config_json.as_bytes())?;
     files::write_atomic(&path.join("adapter_model.safetensors"), &written.weights)?;
+    if let Some(encoder) = &written.encoder {
+        files::write_atomic(&path.join(ENCODER), encoder)?;
+    }
     save_origin(path, origin)?;
     let weights = files::read(&path.join("adapter_model.safetensors"))?;
     if weights != written.weights {
@@ -199,16 +207,23 @@ pub(crate) fn save(
     Ok(())
 }
 
-/// Writes the head of `model` alone into the existing folder `path`.
-pub(crate) fn save_head(path: &Path, model: &mut dyn Walk, origin: &Origin) -> Result<()> {
-    let head = head_weight(model)
-        .expect("a classifier has a head")
-        .inner()
-        .into_data_as::<f32>();
-    let view =
-        safetensors::tensor::TensorView::new(safetensors::Dtype::F32, head.shape().to_vec(), head.as_bytes())
-            .expect("a tensor's bytes match its shape");
-    let bytes = safetensors::serialize([("score.weight", view)], None).expect("the view was checked");
+/// Writes a classification head alone into the existing folder `path`.
+pub(crate) fn save_head(path: &Path, head: &HeadValues, origin: &Origin) -> Result<()> {
+    let weight = (
+        head.weight.dims().to_vec(),
+        head.weight.clone().flatten::<1>(0, 1),
+    );
+    let bias = head.bias.clone().map(|bias| (bias.dims().to_vec(), bias));
+    let parts: Vec<_> = [("weight", Some(weight)), ("bias", bias)]
+        .into_iter()
+        .filter_map(|(name, part)| Some((format!("{}.{name}", head.path()), part?)))
+        .map(|(name, (shape, values))| (name, shape, values.inner().into_data_as::<f32>()))
+        .collect();
+    let views = parts.iter().map(|(name, shape, values)| {
+        let view = TensorView::new(safetensors::Dtype::F32, shape.clone(), values.as_bytes());
+        (name, view.expect("a tensor's bytes match its shape"))
+    });
+    let bytes = safetensors::serialize(views, None).expect("the views were checked");
     files::write_atomic(&path.join(HEAD), &bytes)?;
     save_origin(path, origin)
 }

@@ -6,7 +6,8 @@ use std::path::{Path, PathBuf};
 
 use burn::tensor::{DType, Device, TensorData};
 use clinlora_core::Error as CoreError;
-use clinlora_core::config::LlamaConfig;
+use clinlora_core::config::{LlamaConfig, ModelConfig};
+use clinlora_core::model::head::{Backbone, CausalLm, is_head};
 use clinlora_core::params::{Owner, ParamMut, Walk, for_each_param};
 use clinlora_core::tokenizer::Tokenizer;
 use clinlora_core::weights::checkpoint::{CheckpointWeights, TensorSource};
@@ -16,13 +17,14 @@ use safetensors::Dtype;
 use safetensors::tensor::TensorView;
 
 use super::pytorch::PytorchFile;
+use crate::console;
 use crate::error::{AtPath, Error, Result};
 use crate::files;
 
 /// A base folder whose configuration and tokenizer have been read; weights stay on disk until asked for.
 pub(crate) struct BaseFolder {
     pub(crate) path: PathBuf,
-    pub(crate) config: LlamaConfig,
+    pub(crate) config: ModelConfig,
     pub(crate) tokenizer: Tokenizer,
 }
 
@@ -37,15 +39,18 @@ impl BaseFolder {
             return Err(Error::Input(message));
         }
         let config_path = path.join("config.json");
-        let config = LlamaConfig::from_json(&files::read(&config_path)?).at(&config_path)?;
+        let config = ModelConfig::from_json(&files::read(&config_path)?).at(&config_path)?;
         let (tokenizer, _) = read_tokenizer(&tokenizer_file(path)?)?;
+        if let Some(warning) = tokenizer.case_warning() {
+            console::note(format_args!("warning: {}: {warning}", path.display()));
+        }
         let ids = tokenizer.vocab_size();
-        if ids > config.vocab_size {
+        if ids > config.vocab_size() {
             return Err(Error::Input(format!(
                 "{}: the tokenizer has {ids} tokens and the model an embedding of {} rows; the tokenizer belongs to \
                  another model",
                 path.display(),
-                config.vocab_size
+                config.vocab_size()
             )));
         }
         Ok(Self {
@@ -66,33 +71,71 @@ impl BaseFolder {
         ))
     }
 
-    /// Builds a model from the weights, and returns it with the checkpoint's fingerprint.
-    pub(crate) fn load<M>(
+    /// The checkpoint's fingerprint alone: reads every weight of the decoder, and so checks the folder too.
+    pub(crate) fn fingerprint(&self, device: &Device) -> Result<String> {
+        Ok(self.backbone(device, DType::F32)?.1)
+    }
+
+    /// The model without a head, and the checkpoint's fingerprint.
+    pub(crate) fn backbone(&self, device: &Device, dtype: DType) -> Result<(Backbone, String)> {
+        self.load(device, dtype, |weights| Backbone::build(&self.config, weights))
+    }
+
+    /// The model with its language-modelling head, and the checkpoint's fingerprint.
+    pub(crate) fn causal_lm(&self, device: &Device, dtype: DType) -> Result<(CausalLm, String)> {
+        let config = self.llama()?;
+        self.load(device, dtype, |weights| CausalLm::build(config, weights))
+    }
+
+    /// The configuration, if the folder holds a model that predicts the next token.
+    pub(crate) fn llama(&self) -> Result<&LlamaConfig> {
+        match &self.config {
+            ModelConfig::Llama(config) => Ok(config),
+            ModelConfig::Bert(_) => Err(Error::Input(format!(
+                "{}: a BERT, which predicts no next token; pretraining and perplexity need a LLaMA",
+                self.path.display()
+            ))),
+        }
+    }
+
+    /// Refuses notes longer than the model has positions.
+    pub(crate) fn check_max_tokens(&self, max_tokens: usize) -> Result<()> {
+        match self.config.max_tokens().filter(|limit| max_tokens > *limit) {
+            None => Ok(()),
+            Some(limit) => Err(Error::Input(format!(
+                "{}: notes of {max_tokens} tokens, and the model has positions for {limit}; lower max_tokens",
+                self.path.display()
+            ))),
+        }
+    }
+
+    fn load<M>(
         &self,
         device: &Device,
         dtype: DType,
-        build: impl FnOnce(&LlamaConfig, &mut CheckpointWeights) -> M,
+        build: impl FnOnce(&mut CheckpointWeights) -> M,
     ) -> Result<(M, String)> {
         let mut weights = self.weights(device, dtype)?;
-        let model = build(&self.config, &mut weights);
+        let model = build(&mut weights);
         let fingerprint = weights.fingerprint();
         weights.finish().at(&self.path)?;
         Ok((model, fingerprint))
     }
 }
 
-/// The tokenizer's file in a base folder: `tokenizer.json`, or else `tokenizer.model`; a file stands for itself.
+/// The tokenizer's file in a base folder: `tokenizer.json`, or else `tokenizer.model` or BERT's
+/// `vocab.txt`; a file stands for itself.
 ///
 /// # Errors
-/// [`Error::Input`] for a folder with neither.
+/// [`Error::Input`] for a folder with none of them.
 pub(crate) fn tokenizer_file(path: &Path) -> Result<PathBuf> {
     if path.is_file() {
         return Ok(path.to_owned());
     }
-    let files = ["tokenizer.json", "tokenizer.model"].map(|name| path.join(name));
+    let files = ["tokenizer.json", "tokenizer.model", "vocab.txt"].map(|name| path.join(name));
     files.into_iter().find(|file| file.exists()).ok_or_else(|| {
         Error::Input(format!(
-            "{}: neither tokenizer.json nor tokenizer.model",
+            "{}: neither tokenizer.json, tokenizer.model nor vocab.txt",
             path.display()
         ))
     })
@@ -104,17 +147,32 @@ pub(crate) fn tokenizer_file(path: &Path) -> Result<PathBuf> {
 /// A file that cannot be read, or is no tokenizer.
 pub(crate) fn read_tokenizer(file: &Path) -> Result<(Tokenizer, String)> {
     let bytes = files::read(file)?;
-    let is_json = file.extension().is_some_and(|ending| ending == "json");
-    let read = if is_json {
-        Tokenizer::from_json
-    } else {
-        Tokenizer::from_sentencepiece
+    let tokenizer = match file.extension().and_then(|ending| ending.to_str()) {
+        Some("json") => Tokenizer::from_json(&bytes),
+        Some("txt") => Tokenizer::from_wordpiece(&bytes, lower_cases(file)?),
+        _ => Tokenizer::from_sentencepiece(&bytes),
     };
-    Ok((read(&bytes).at(file)?, files::sha256(&bytes)))
+    Ok((tokenizer.at(file)?, files::sha256(&bytes)))
+}
+
+/// What `tokenizer_config.json` beside a `vocab.txt` says of lower-casing; Hugging Face's `BertTokenizer` lower-cases where
+/// nothing is said.
+fn lower_cases(vocab: &Path) -> Result<bool> {
+    #[derive(serde::Deserialize)]
+    struct Config {
+        do_lower_case: Option<bool>,
+    }
+    let path = vocab.with_file_name("tokenizer_config.json");
+    if !path.exists() {
+        return Ok(true);
+    }
+    let config: Config = serde_json::from_slice(&files::read(&path)?)
+        .map_err(|e| Error::Input(format!("{}: {e}", path.display())))?;
+    Ok(config.do_lower_case.unwrap_or(true))
 }
 
 /// The weight files of a folder, in the order Hugging Face looks for them.
-fn sources(folder: &Path) -> Result<Vec<Box<dyn TensorSource>>> {
+pub fn sources(folder: &Path) -> Result<Vec<Box<dyn TensorSource>>> {
     for (index, single) in [
         ("model.safetensors.index.json", "model.safetensors"),
         ("pytorch_model.bin.index.json", "pytorch_model.bin"),
@@ -189,12 +247,12 @@ pub(super) fn open_weights(path: &Path) -> Result<Box<dyn TensorSource>> {
 pub(crate) fn save(
     folder: &Path,
     model: &mut dyn Walk,
-    config: &LlamaConfig,
+    config: &ModelConfig,
     tokenizer_json: &[u8],
 ) -> Result<()> {
     let mut tensors: Vec<(String, TensorData)> = Vec::new();
     for_each_param(model, |owner, name, param| {
-        if *owner == Owner::Base && !name.starts_with(clinlora_core::model::head::SCORE) {
+        if *owner == Owner::Base && !is_head(name) {
             let shape = param.shape();
             let values = data(&param).into_data_as::<f32>();
             let (bytes, _, dtype) = values.into_parts();
@@ -212,7 +270,7 @@ pub(crate) fn save(
             };
             return Err(Error::Model {
                 path: folder.to_owned(),
-                source,
+                source: Box::new(source),
             });
         }
     }

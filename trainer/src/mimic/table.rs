@@ -213,8 +213,8 @@ pub(super) fn read(
             Err(Problem::Fatal(error)) => return Err(error),
         }
         if counts.rows.is_multiple_of(ROWS_A_LOOK) {
-            if interrupt::requested() {
-                return Err(Error::Stopped);
+            if let Some(signal) = interrupt::requested() {
+                return Err(Error::Stopped { signal });
             }
             progress.set(done.load(Ordering::Relaxed), || format!("{} rows", counts.rows));
         }

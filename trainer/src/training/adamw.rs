@@ -13,10 +13,10 @@ const EPS: f64 = 1e-8;
 
 /// First and second moments of every trained tensor, by name; each a row.
 #[derive(Debug, Default)]
-pub(crate) struct AdamW {
+pub struct AdamW {
     pub(crate) moments: BTreeMap<String, (Tensor<1>, Tensor<1>)>,
     /// Updates done.
-    pub(crate) updates: u64,
+    pub updates: u64,
 }
 
 impl AdamW {

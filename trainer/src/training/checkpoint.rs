@@ -1,4 +1,8 @@
 //! States a run can continue from: everything trained, the optimiser's moments and the place in the data.
+//!
+//! A run folder holds one, `checkpoint-EPOCH-UPDATE`, and for a moment two: a new one is whole on disk before the old one
+//! goes. The best trained values so far stand beside it, `best-UPDATE.safetensors`, written before the checkpoint whose
+//! state names them; so whenever the process is killed, the newest checkpoint has the file it speaks of.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -20,6 +24,7 @@ const TRAINABLE: &str = "trainable.safetensors";
 pub(crate) const OPTIMIZER: &str = "optimizer.safetensors";
 pub(crate) const STATE: &str = "state.json";
 const PREFIX: &str = "checkpoint-";
+const BEST: &str = "best-";
 
 /// Where a run stands.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -32,6 +37,10 @@ pub(crate) struct State {
     pub(crate) next_note: usize,
     /// Seed of order and dropout; the generators are functions of it and of the two numbers above.
     pub(crate) seed: u64,
+    /// SHA-256 of the notes trained on.
+    pub(crate) notes_sha256: String,
+    /// The last validation.
+    pub(crate) last: Option<Validation>,
     /// Best validation so far and the update it was made at.
     pub(crate) best: Option<(u64, Validation)>,
     /// Epochs since then.
@@ -40,42 +49,77 @@ pub(crate) struct State {
     pub(crate) recipe_sha256: String,
 }
 
-/// The latest complete checkpoint of a run folder.
-pub(crate) fn latest(run: &Path) -> Result<Option<PathBuf>> {
-    let mut found: Vec<(u64, PathBuf)> = Vec::new();
-    for entry in fs::read_dir(run).at(run)? {
-        let path = entry.at(run)?.path();
-        let number = path
-            .file_name()
-            .and_then(|n| n.to_str())
-            .and_then(|n| n.strip_prefix(PREFIX));
-        if let Some(number) = number.and_then(|n| n.parse().ok()) {
-            found.push((number, path));
-        }
+impl State {
+    /// Name of the checkpoint of this state. The end of an epoch and the beginning of the next are two states of one
+    /// update: between them lies the validation.
+    fn checkpoint_name(&self) -> String {
+        format!("{PREFIX}{:04}-{:08}", self.epoch, self.update)
     }
-    Ok(found.into_iter().max().map(|(_, path)| path))
 }
 
-/// Writes a checkpoint whole, then removes the older ones.
-pub(crate) fn save(run: &Path, model: &mut dyn Walk, optimizer: &AdamW, state: &State) -> Result<PathBuf> {
-    let path = run.join(format!("{PREFIX}{:08}", state.update));
-    if path.exists() {
-        return Ok(path); // a checkpoint is complete if it is there, and an update has one state
+/// Where the trained values of the best validation stand, if it was made at `update`.
+pub(crate) fn best_path(run: &Path, update: u64) -> PathBuf {
+    run.join(format!("{BEST}{update:08}.safetensors"))
+}
+
+/// Entries of `run` whose name begins with `prefix`, by name.
+fn entries(run: &Path, prefix: &str) -> Result<Vec<PathBuf>> {
+    let mut found = Vec::new();
+    for entry in fs::read_dir(run).at(run)? {
+        let entry = entry.at(run)?;
+        if entry
+            .file_name()
+            .to_str()
+            .is_some_and(|name| name.starts_with(prefix))
+        {
+            found.push(entry.path());
+        }
     }
-    let older = latest(run)?;
-    let folder = NewFolder::create(&path, false)?;
-    save_trainable(&folder.path().join(TRAINABLE), model)?;
-    save_optimizer(&folder.path().join(OPTIMIZER), optimizer)?;
-    save_state(folder.path(), state)?;
-    folder.finish()?;
-    if let Some(older) = older {
-        fs::remove_dir_all(&older).at(&older)?;
+    found.sort_unstable();
+    Ok(found)
+}
+
+/// The latest complete checkpoint of a run folder.
+pub(crate) fn latest(run: &Path) -> Result<Option<PathBuf>> {
+    let place = |path: &PathBuf| -> Option<(u64, u64)> {
+        let name = path.file_name()?.to_str()?.strip_prefix(PREFIX)?;
+        let (epoch, update) = name.split_once('-')?;
+        Some((update.parse().ok()?, epoch.parse().ok()?))
+    };
+    let found = entries(run, PREFIX)?.into_iter();
+    let placed = found.filter_map(|path| place(&path).map(|place| (place, path)));
+    Ok(placed.max().map(|(_, path)| path))
+}
+
+/// Writes a checkpoint whole, then removes the older ones and the best values no longer spoken of.
+///
+/// # Errors
+/// [`Error::NotFinite`] if something trained is not: such a state is none to continue from.
+pub(crate) fn save(run: &Path, model: &mut dyn Walk, optimizer: &AdamW, state: &State) -> Result<()> {
+    let path = run.join(state.checkpoint_name());
+    // A checkpoint is complete if it is there, and one place in the data has one state.
+    if !path.exists() {
+        let folder = NewFolder::create(&path, false)?;
+        save_trainable(&folder.path().join(TRAINABLE), model)?;
+        save_optimizer(&folder.path().join(OPTIMIZER), optimizer)?;
+        save_state(folder.path(), state)?;
+        folder.finish()?;
     }
-    Ok(path)
+    let best = state.best.map(|(update, _)| best_path(run, update));
+    for older in entries(run, PREFIX)?.iter().filter(|older| **older != path) {
+        fs::remove_dir_all(older).at(older)?;
+    }
+    for older in entries(run, BEST)?
+        .iter()
+        .filter(|older| Some(*older) != best.as_ref())
+    {
+        fs::remove_file(older).at(older)?;
+    }
+    Ok(())
 }
 
 /// Writes `state.json` into `folder`.
-pub(crate) fn save_state(folder: &Path, state: &State) -> Result<()> {
+fn save_state(folder: &Path, state: &State) -> Result<()> {
     let json = serde_json::to_string_pretty(state).expect("numbers and strings serialise");
     files::write_atomic(&folder.join(STATE), json.as_bytes())
 }
@@ -107,6 +151,9 @@ pub(crate) fn load(path: &Path, model: &mut dyn Walk, device: &Device) -> Result
 }
 
 /// Writes everything `model` trains.
+///
+/// # Errors
+/// [`Error::NotFinite`] naming the first tensor that is not.
 pub(crate) fn save_trainable(path: &Path, model: &mut dyn Walk) -> Result<()> {
     let mut rows = BTreeMap::new();
     for_each_param(model, |owner, name, param| {
@@ -114,7 +161,15 @@ pub(crate) fn save_trainable(path: &Path, model: &mut dyn Walk) -> Result<()> {
             rows.insert(full_name(owner, name), param.flat());
         }
     });
-    write_rows(path, rows)
+    let data = to_host(rows);
+    let finite = |values: &TensorData| {
+        let values = values.as_slice::<f32>().expect("asked for as f32");
+        values.iter().all(|v| v.is_finite())
+    };
+    if let Some((name, _)) = data.iter().find(|(_, values)| !finite(values)) {
+        return Err(Error::NotFinite(format!("the trained {name} is not finite")));
+    }
+    write_rows(path, &data)
 }
 
 /// Puts what [`save_trainable`] wrote back.
@@ -150,7 +205,7 @@ fn save_optimizer(path: &Path, optimizer: &AdamW) -> Result<()> {
         rows.insert(format!("m/{name}"), m.clone());
         rows.insert(format!("v/{name}"), v.clone());
     }
-    write_rows(path, rows)
+    write_rows(path, &to_host(rows))
 }
 
 fn row(values: Vec<f32>, device: &Device) -> Tensor<1> {
@@ -161,11 +216,13 @@ fn row(values: Vec<f32>, device: &Device) -> Tensor<1> {
     )
 }
 
-fn write_rows(path: &Path, rows: BTreeMap<String, Tensor<1>>) -> Result<()> {
-    let data: Vec<(String, TensorData)> = rows
-        .into_iter()
+fn to_host(rows: BTreeMap<String, Tensor<1>>) -> Vec<(String, TensorData)> {
+    rows.into_iter()
         .map(|(name, values)| (name, values.into_data_as::<f32>()))
-        .collect();
+        .collect()
+}
+
+fn write_rows(path: &Path, data: &[(String, TensorData)]) -> Result<()> {
     let views = data.iter().map(|(name, values)| {
         let view = TensorView::new(Dtype::F32, values.shape().to_vec(), values.as_bytes());
         (name, view.expect("a tensor's bytes match its shape"))
@@ -189,7 +246,7 @@ fn read_rows(path: &Path) -> Result<BTreeMap<String, Vec<f32>>> {
         .collect())
 }
 
-fn damaged(path: &Path) -> Error {
+pub(crate) fn damaged(path: &Path) -> Error {
     Error::Input(format!(
         "{}: not the state of this run; begin anew with --overwrite",
         path.display()

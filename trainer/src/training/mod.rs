@@ -1,10 +1,10 @@
 //! Training: [`run`] is the loop, [`step`] one update, [`objective`] what is minimised.
 
-pub(crate) mod adamw;
+pub mod adamw;
 pub(crate) mod checkpoint;
 pub(crate) mod interrupt;
-pub(crate) mod objective;
+pub mod objective;
 pub(crate) mod progress;
 pub(crate) mod run;
-pub(crate) mod schedule;
-pub(crate) mod step;
+pub mod schedule;
+pub mod step;

@@ -13,12 +13,12 @@ use crate::error::{Error, Result};
 use crate::eval::{self, EvalOptions};
 
 /// A loss that is a weighted mean over notes or tokens, in parts that micro-batches can sum.
-pub(crate) trait Objective {
+pub trait Objective {
     /// The model it is computed with.
     type Model: Module + Walk;
 
-    /// Total weight of `samples`: what their summed loss is divided by.
-    fn weight(&self, samples: &[&Sample]) -> f64;
+    /// Total weight of `samples` for `model`: what their summed loss is divided by.
+    fn weight(&self, model: &Self::Model, samples: &[&Sample]) -> f64;
 
     /// Summed loss of `samples`, `[1]`.
     fn loss_sum(&self, model: &Self::Model, samples: &[&Sample], device: &Device) -> Result<Tensor<1>>;
@@ -29,28 +29,26 @@ pub(crate) trait Objective {
 
 /// One look at held-out notes.
 #[derive(Debug, Clone, Copy, PartialEq, serde::Serialize, serde::Deserialize)]
-pub(crate) struct Validation {
+pub struct Validation {
     /// Unweighted mean loss.
-    pub(crate) loss: f64,
+    pub loss: f64,
     /// AUROC, where the task has one and it can be computed.
-    pub(crate) auroc: Option<f64>,
+    pub auroc: Option<f64>,
 }
 
 /// Notes in one forward pass of validation and prediction.
 pub(crate) const EVAL_BATCH: usize = 16;
 
 /// Negative log-likelihood of the next token.
-pub(crate) struct LanguageModelling;
+pub struct LanguageModelling;
 
 impl Objective for LanguageModelling {
     type Model = CausalLm;
 
     #[expect(clippy::cast_precision_loss, reason = "token counts are far below 2^52")]
-    fn weight(&self, samples: &[&Sample]) -> f64 {
-        samples
-            .iter()
-            .map(|sample| sample.ids.len().saturating_sub(1))
-            .sum::<usize>() as f64
+    fn weight(&self, model: &CausalLm, samples: &[&Sample]) -> f64 {
+        let lengths = samples.iter().map(|sample| sample.ids.len());
+        lengths.map(|tokens| model.num_targets_of(tokens)).sum::<usize>() as f64
     }
 
     fn loss_sum(&self, model: &CausalLm, samples: &[&Sample], device: &Device) -> Result<Tensor<1>> {
@@ -112,7 +110,7 @@ impl Objective for Classification {
     type Model = Classifier;
 
     #[expect(clippy::cast_precision_loss, reason = "notes are far fewer than 2^52")]
-    fn weight(&self, samples: &[&Sample]) -> f64 {
+    fn weight(&self, _model: &Classifier, samples: &[&Sample]) -> f64 {
         let class_weight = |sample: &&Sample, weights: &Vec<f64>| {
             sample
                 .target
@@ -138,7 +136,7 @@ impl Objective for Classification {
         let logits = predict(model, samples, device, |_| {})?;
         let labels = eval::Labels::of(self.kind, samples.iter().map(|s| s.target.as_slice()));
         let metrics = eval::evaluate(self.kind, &labels, &logits, &EvalOptions::without_intervals())
-            .map_err(|e| Error::Input(e.to_string()))?;
+            .map_err(eval::refused)?;
         Ok(Validation {
             loss: metrics.loss,
             auroc: metrics.auroc,

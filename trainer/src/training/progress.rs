@@ -5,6 +5,8 @@ use std::time::{Duration, Instant};
 
 use indicatif::{HumanBytes, ProgressBar, ProgressStyle};
 
+use crate::console;
+
 /// Progress of something with a known number of steps.
 pub(crate) struct Progress {
     bar: Option<ProgressBar>,
@@ -65,7 +67,7 @@ impl Progress {
             bar.set_message(message());
         } else if self.last_line.elapsed() >= LINE_EVERY {
             self.last_line = Instant::now();
-            eprintln!("{}", self.line(&message()));
+            console::note(format_args!("{}", self.line(&message())));
         }
     }
 
@@ -93,7 +95,7 @@ impl Progress {
     pub(crate) fn say(&self, line: &str) {
         match &self.bar {
             Some(bar) => bar.println(line),
-            None => eprintln!("{line}"),
+            None => console::note(line),
         }
     }
 }

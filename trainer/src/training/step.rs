@@ -13,11 +13,11 @@ use crate::recipe::{Accumulation, Training};
 
 /// What an update did.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Outcome {
+pub struct Outcome {
     /// Loss before the update.
-    pub(crate) loss: f64,
+    pub loss: f64,
     /// Global norm of the gradient before clipping.
-    pub(crate) grad_norm: f64,
+    pub grad_norm: f64,
 }
 
 /// Name of a tensor over the whole stack: `base/..` or `<adapter>/..`.
@@ -30,7 +30,7 @@ pub(crate) fn full_name(owner: &Owner, name: &str) -> String {
 
 /// Loss and gradients, by full name and as rows, of one update over `samples`, the micro-batches weighed together as
 /// `training` says. `seed` decides the dropout masks.
-pub(crate) fn gradients<O: Objective>(
+pub fn gradients<O: Objective>(
     objective: &O,
     model: &mut O::Model,
     samples: &[&Sample],
@@ -39,14 +39,14 @@ pub(crate) fn gradients<O: Objective>(
     device: &Device,
 ) -> Result<(Tensor<1>, BTreeMap<String, Tensor<1>>)> {
     let micro_batches: Vec<&[&Sample]> = samples.chunks(training.batch_size).collect();
-    let total = objective.weight(samples);
+    let total = objective.weight(model, samples);
     let mut sums: BTreeMap<String, Tensor<1>> = BTreeMap::new();
     let mut loss: Option<Tensor<1>> = None;
     for (i, micro_batch) in micro_batches.iter().enumerate() {
         #[expect(clippy::cast_precision_loss, reason = "a handful of micro-batches")]
         let divisor = match training.accumulation {
             Accumulation::Exact => total,
-            Accumulation::MicroMean => objective.weight(micro_batch) * micro_batches.len() as f64,
+            Accumulation::MicroMean => objective.weight(model, micro_batch) * micro_batches.len() as f64,
         };
         if divisor == 0.0 {
             continue; // notes of a single token: nothing to predict
@@ -75,7 +75,7 @@ pub(crate) fn gradients<O: Objective>(
 }
 
 /// Reads loss and global gradient norm in one transfer.
-pub(crate) fn measure(loss: Tensor<1>, gradients: &BTreeMap<String, Tensor<1>>) -> Outcome {
+pub fn measure(loss: Tensor<1>, gradients: &BTreeMap<String, Tensor<1>>) -> Outcome {
     let squares = gradients.values().map(|g| g.clone().square().sum());
     let numbers = match squares.reduce(|a, b| a + b) {
         Some(square) => Tensor::cat(vec![loss, square.sqrt()], 0),
@@ -90,7 +90,7 @@ pub(crate) fn measure(loss: Tensor<1>, gradients: &BTreeMap<String, Tensor<1>>) 
 }
 
 /// Steps every trained tensor, the gradient scaled down first if its norm is above `max_grad_norm`.
-pub(crate) fn apply(
+pub fn apply(
     model: &mut dyn Walk,
     optimizer: &mut AdamW,
     mut gradients: BTreeMap<String, Tensor<1>>,

@@ -51,7 +51,7 @@ const PLAIN: Chronic = Chronic {
 pub(in crate::cohort) static CHRONIC: &[Chronic] = &[
     Chronic {
         key: "hypertension",
-        logit: (0.15, 0.42),
+        logit: (0.6, 0.42),
         codes: &["4019", "4011"],
         listed: "{Hypertension|HTN|hypertension|HTN, well controlled}",
         brief: "{HTN|hypertension}",
@@ -72,22 +72,21 @@ pub(in crate::cohort) static CHRONIC: &[Chronic] = &[
     },
     Chronic {
         key: "diabetes",
-        logit: (-1.5, 0.12),
+        logit: (-1.2, 0.12),
         male: 0.15,
         with: &[("hypertension", 0.8), ("hyperlipidemia", 0.4)],
         codes: &["25000", "25060", "25040", "25002", "25050", "25001"],
         also: &[("V5867", 0.25), ("3572", 0.12), ("36201", 0.08)],
         risk: 0.08,
-        listed: "{Diabetes|DM2|Type 2 diabetes mellitus|DM type II, on insulin|NIDDM|IDDM {c/b neuropathy|c/b retinopathy|}}",
+        listed: "{Diabetes|DM2|Type 2 diabetes mellitus|DM type II, on insulin|NIDDM|IDDM{ c/b neuropathy| c/b retinopathy|}}",
         brief: "{DM2|DM|IDDM|NIDDM|type 2 diabetes}",
         managed: "{Maintained on ISS|Oral agents held, covered with sliding scale insulin}; {sugars were reasonably controlled|FS 120-220s}.",
         drugs: &[("metformin", 0.4), ("insulin glargine", 0.35), ("glipizide", 0.25), ("insulin lispro", 0.25)],
         effect: Effect { log_glucose: 0.4, ..NONE },
-        ..PLAIN
     },
     Chronic {
         key: "cad",
-        logit: (-1.4, 0.38),
+        logit: (-1.6, 0.55),
         male: 0.55,
         with: &[("hypertension", 0.6), ("hyperlipidemia", 0.8), ("diabetes", 0.5)],
         codes: &["41401", "41400"],
@@ -101,7 +100,7 @@ pub(in crate::cohort) static CHRONIC: &[Chronic] = &[
     },
     Chronic {
         key: "chf",
-        logit: (-2.25, 0.42),
+        logit: (-1.9, 0.42),
         with: &[("cad", 1.0), ("hypertension", 0.5), ("diabetes", 0.3)],
         codes: &["4280", "42822", "42832"],
         also: &[("4254", 0.12), ("4168", 0.12)],
@@ -126,11 +125,10 @@ pub(in crate::cohort) static CHRONIC: &[Chronic] = &[
         managed: "{Rate controlled|Rates 70-110} on {metoprolol|diltiazem}. Coumadin {was held for procedures|continued with INR goal 2-3|dosed by INR}.",
         drugs: &[("warfarin", 0.6), ("metoprolol tartrate", 0.5), ("diltiazem", 0.2), ("amiodarone", 0.15), ("digoxin", 0.15)],
         effect: Effect { log_inr: 0.35, heart_rate: 4.0, ..NONE },
-        ..PLAIN
     },
     Chronic {
         key: "copd",
-        logit: (-2.1, 0.25),
+        logit: (-1.7, 0.25),
         codes: &["496", "4928", "49120"],
         also: &[("V462", 0.15), ("V1582", 0.4), ("3051", 0.2)],
         risk: 0.3,
@@ -174,12 +172,11 @@ pub(in crate::cohort) static CHRONIC: &[Chronic] = &[
         codes: &["5856"],
         also: &[("V4511", 0.6), ("40391", 0.6), ("28521", 0.35), ("58881", 0.2)],
         risk: 0.25,
-        listed: "{ESRD on HD {MWF|TTS|}|End stage renal disease on hemodialysis via {LUE AVF|tunneled line}}",
+        listed: "{ESRD on HD{ MWF| TTS|}|End stage renal disease on hemodialysis via {LUE AVF|tunneled line}}",
         brief: "{ESRD on HD|ESRD on HD (MWF)|ESRD on HD TTS}",
         managed: "{Continued on HD per home schedule|Renal followed, dialyzed while in house}.",
         drugs: &[("sevelamer", 0.7), ("nephrocaps", 0.7), ("cinacalcet", 0.25), ("epoetin", 0.3)],
         effect: Effect { log_creatinine: 1.75, hematocrit: -4.0, potassium: 0.5, bicarbonate: -1.0, log_troponin: 0.6, ..NONE },
-        ..PLAIN
     },
     Chronic {
         key: "cirrhosis",
@@ -211,7 +208,7 @@ pub(in crate::cohort) static CHRONIC: &[Chronic] = &[
         with: &[("afib", 0.5), ("hypertension", 0.4)],
         codes: &["V1254", "43820", "4389", "4380"],
         risk: 0.15,
-        listed: "{CVA {with residual L sided weakness|without residual deficits|}|h/o TIA|s/p stroke x2|Prior CVA}",
+        listed: "{CVA{ with residual L sided weakness| without residual deficits|}|h/o TIA|s/p stroke x2|Prior CVA}",
         brief: "{CVA|prior stroke|h/o CVA}",
         drugs: &[("aspirin", 0.6), ("clopidogrel", 0.25), ("simvastatin", 0.4)],
         ..PLAIN
@@ -251,7 +248,7 @@ pub(in crate::cohort) static CHRONIC: &[Chronic] = &[
     },
     Chronic {
         key: "hypothyroidism",
-        logit: (-2.2, 0.25),
+        logit: (-1.8, 0.25),
         male: -1.0,
         codes: &["2449"],
         listed: "{Hypothyroidism|hypothyroid}",

@@ -17,7 +17,7 @@ const fn allergy(listed: &'static str, code: &'static str, weight: f64) -> Aller
 
 /// Allergies.
 pub(in crate::cohort) static ALLERGIES: &[Allergy] = &[
-    allergy("{Penicillins|penicillin|PCN {(rash)|(hives)|}}", "V140", 10.0),
+    allergy("{Penicillins|penicillin|PCN{ (rash)| (hives)|}}", "V140", 10.0),
     allergy("{Sulfa (Sulfonamide Antibiotics)|Sulfonamides|sulfa drugs}", "V142", 7.0),
     allergy("{Codeine|Morphine|Percocet|oxycodone}", "V145", 5.0),
     allergy("{Iodine; Iodine Containing|IV contrast dye|Iodinated Contrast Media - IV Dye}", "V1508", 2.0),

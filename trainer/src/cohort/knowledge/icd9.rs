@@ -1,7 +1,7 @@
 //! The ICD-9-CM codes this hospital uses, with the titles their tables give them.
 //!
 //! ICD-9-CM is in the public domain; the titles are those of its Centers for Medicare and Medicaid Services tables, as
-//! the D_ICD tables of MIMIC-III carry them. Columns: code, short title, long title.
+//! the `D_ICD` tables of MIMIC-III carry them. Columns: code, short title, long title.
 
 use std::collections::BTreeMap;
 use std::sync::LazyLock;

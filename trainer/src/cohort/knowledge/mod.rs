@@ -10,6 +10,7 @@ mod drugs;
 pub(super) mod effects;
 mod habits;
 pub(super) mod icd9;
+mod imaging;
 mod minor;
 mod problems;
 mod procedures;
@@ -19,6 +20,7 @@ pub(super) use complications::{COMPLICATIONS, Complication};
 pub(super) use drugs::{DRUGS, Drug, drug};
 pub(super) use effects::Effect;
 pub(super) use habits::{ALLERGIES, Allergy, FAMILY, MECHANISMS, Mechanism, ORGANISMS, Organism};
+pub(super) use imaging::{STUDIES, Study};
 pub(super) use minor::{MINOR, Minor};
 pub(super) use problems::NEWBORN;
 use problems::PROBLEMS;
@@ -205,3 +207,6 @@ pub(in crate::cohort) struct Problem {
 pub(super) fn problems() -> impl Iterator<Item = &'static Problem> + Clone {
     PROBLEMS.iter().flat_map(|room| room.iter())
 }
+
+#[cfg(test)]
+mod tests;

@@ -5,7 +5,7 @@ use super::super::{Problem, Service, System, Who, effects};
 pub(super) static CARDIAC: &[Problem] = &[
     Problem {
         key: "heart failure",
-        title: "{Acute on chronic|Acute} {systolic |diastolic |}{heart failure|CHF} {exacerbation|}",
+        title: "{Acute on chronic|Acute} {systolic |diastolic |}{heart failure|CHF}{ exacerbation|}",
         label: "CONGESTIVE HEART FAILURE",
         system: System::Cardiac,
         service: Service::Cardiology,
@@ -69,7 +69,7 @@ pub(super) static CARDIAC: &[Problem] = &[
         ],
         studies: "{Peak|Initial} troponin <trop>, {cath with {100% proximal LAD occlusion|totally occluded RCA|99% LCx lesion}|cath: 3VD with occluded LAD}",
         treated: "{ASA 325, plavix 600, heparin gtt|aspirin, prasugrel, heparin bolus}{ and integrilin|}",
-        course: "{Taken to cath lab where|Emergent cath:} {LAD|RCA|LCx} lesion was {stented with {DES|BMS} x <1-3>|opened, <1-2> stents placed}. CKs peaked at <600-5200>. {Post-cath TTE with EF <ef>%|Echo: EF <ef>% with regional wall motion abnormality}. Started on {aspirin, plavix, metoprolol, lisinopril and atorvastatin|ASA/plavix/BB/statin}. {Integrilin continued x 18h|}",
+        course: "{Taken to cath lab where|Emergent cath:} {LAD|RCA|LCx} lesion was {stented with {DES|BMS} x <1-3>|opened, <1-2> stents placed}. CKs peaked at <600-5200>. {Post-cath TTE with EF <ef>%|Echo: EF <ef>% with regional wall motion abnormality}. Started on {aspirin, plavix, metoprolol, lisinopril and atorvastatin|ASA/plavix/BB/statin}.{ Integrilin continued x 18h|}",
     },
     Problem {
         key: "nstemi",
@@ -133,7 +133,7 @@ pub(super) static CARDIAC: &[Problem] = &[
         operation: "{CABG|coronary artery bypass grafting}",
         exam: [
             "{WD/WN in NAD|NAD}, {neck supple, no bruits|carotids 2+ without bruit}, {RRR|regular}, lungs CTA, no varicosities",
-            "JVD present, {crackles at bases|diminished at bases}, II/VI systolic murmur, {<1-2>+ edema|trace edema}, {IABP in place via groin|}",
+            "JVD present, {crackles at bases|diminished at bases}, II/VI systolic murmur, {<1-2>+ edema|trace edema}{, IABP in place via groin|}",
         ],
         studies: "Cath: LAD <70-99>%, LCx <50-95>%, RCA <60-99>%, EF <ef>%",
         treated: "",
@@ -171,7 +171,7 @@ pub(super) static CARDIAC: &[Problem] = &[
         ],
         studies: "Echo: AVA 0.<5-9> cm2, EF <ef>%, {mild AI|trace MR}",
         treated: "",
-        course: "{Underwent|Was taken to the OR for} aortic valve replacement with a <19-27> mm {pericardial|porcine|mechanical} valve. {Post-op weaned off pressors|Arrived to CVICU intubated on neo}. Extubated {POD 0|later that day|POD 1}. {Coumadin started, goal INR 2-3|Tubes and wires removed}. {EP consulted for transient heart block|}",
+        course: "{Underwent|Was taken to the OR for} aortic valve replacement with a <19-27> mm {pericardial|porcine|mechanical} valve. {Post-op weaned off pressors|Arrived to CVICU intubated on neo}. Extubated {POD 0|later that day|POD 1}. {Coumadin started, goal INR 2-3|Tubes and wires removed}.{ EP consulted for transient heart block|}",
     },
     Problem {
         key: "mitral regurgitation",
@@ -238,7 +238,7 @@ pub(super) static CARDIAC: &[Problem] = &[
             "tachycardic, irregular, JVP elevated, bibasilar rales, {cool hands|<1-2>+ edema}",
         ],
         studies: "EKG: AF at <hr>, {no ischemic changes|rate related ST depressions}; {TSH normal|TSH pending}",
-        treated: "diltiazem {10|15|20} mg IV{ x2|} {then dilt gtt|}",
+        treated: "diltiazem {10|15|20} mg IV{ x2|}{ then dilt gtt|}",
         course: "{Rate controlled with|Rates improved on} {metoprolol|diltiazem gtt then PO|digoxin load and metoprolol}. {TEE without thrombus and DCCV successful|Amiodarone loaded|Rhythm control deferred}. {Continued on coumadin with INR goal 2-3|Started on heparin bridge to warfarin}. TSH normal.",
     },
     Problem {

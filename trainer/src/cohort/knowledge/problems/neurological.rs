@@ -81,7 +81,7 @@ pub(super) static NEUROLOGICAL: &[Problem] = &[
         operation: "",
         exam: ["A&Ox3, {nuchal rigidity|photophobia}, CN intact, no drift", "{extensor posturing|no verbal response}, {dilated nonreactive pupil|CN III palsy}, {localizes only|GCS <gcs>}"],
         studies: "CTA: {<4-11> mm ACOMM aneurysm|R PCOM aneurysm}, Fisher grade <2-4>",
-        treated: "nimodipine, {keppra|dilantin 1g}, {nicardipine gtt|}",
+        treated: "nimodipine, {keppra|dilantin 1g}{, nicardipine gtt|}",
         course: "Aneurysm {coiled on day of admission|clipped via pterional craniotomy}. {EVD weaned by day <8-14>|VP shunt placed}. {Vasospasm treated with HHH therapy|TCDs without spasm}. Nimodipine x21 days. {Hyponatremia from cerebral salt wasting|Angio with good occlusion}.",
     },
     Problem {
@@ -157,7 +157,7 @@ pub(super) static NEUROLOGICAL: &[Problem] = &[
         ventilated: 0.2,
         effect: &effects::BRAIN,
         complaint: "{brain tumor|headaches|seizure|word finding difficulty|brain mass}",
-        presents: ["{incidental <2-3> cm meningioma|headaches}, neuro intact", "{new seizure|word finding difficulty} and <3-5> cm {frontal|temporal} enhancing mass {with edema|}", "{obtunded with hydrocephalus|<side> hemiparesis and <5-10> mm shift}, {hemorrhagic mass|posterior fossa mass}, decadron started"],
+        presents: ["{incidental <2-3> cm meningioma|headaches}, neuro intact", "{new seizure|word finding difficulty} and <3-5> cm {frontal|temporal} enhancing mass{ with edema|}", "{obtunded with hydrocephalus|<side> hemiparesis and <5-10> mm shift}, {hemorrhagic mass|posterior fossa mass}, decadron started"],
         denies: "{fever|visual loss}, {bowel/bladder symptoms|trauma}, nausea",
         operation: "{craniotomy for resection|stereotactic biopsy|craniotomy for tumor}",
         exam: ["CN II-XII intact, strength 5/5, {no drift|gait steady}", "<side> hemiparesis 3/5, {papilledema|lethargic}, aphasic, {GCS <gcs>|ataxic}"],

@@ -53,7 +53,7 @@ pub(super) static RESPIRATORY: &[Problem] = &[
         denies: "{unable to give history|no chest pain per staff}, {no diarrhea|no sick contacts}",
         operation: "",
         exam: ["{rhonchorous at bases|coarse upper airway sounds}, weak cough", "{diffuse rhonchi, gurgling|decreased breath sounds R}, minimally responsive, dry MM"],
-        studies: "CXR: {RLL|bibasilar} opacity {c/w aspiration|}; WBC <wbc>",
+        studies: "CXR: {RLL|bibasilar} opacity{ c/w aspiration|}; WBC <wbc>",
         treated: "{zosyn|unasyn|levo/flagyl}{ and 2L NS|}",
         course: "Treated with {unasyn|zosyn|levoflox and flagyl} x <7-10> days. {Video swallow with silent aspiration, made NPO|Diet modified to nectar thick}. {Goals of care discussed with HCP|PEG discussed}. Suctioning and chest PT.",
     },
