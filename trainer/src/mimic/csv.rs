@@ -302,26 +302,33 @@ fn scan(bytes: &[u8], finished: bool, fields: &mut Vec<Field>) -> Scan {
             (at, None, false)
         };
         let end = field_end(bytes, close.map_or(start, |close| close + 1));
-        let byte = bytes.get(end);
-        // A CR at the edge may have its LF beyond.
-        let undecided = byte.is_none() || (byte == Some(&b'\r') && end + 1 == bytes.len());
-        if undecided && !finished {
-            return Scan::Incomplete;
-        }
-        let place = |at: usize| u32::try_from(at).expect("a record is shorter than 2^27 bytes");
         fields.push(Field {
             start: place(start),
             end: place(end),
             close: close.map_or(UNQUOTED, place),
             doubled,
         });
-        match byte {
+        match bytes.get(end) {
             Some(b',') => at = end + 1,
-            Some(b'\r') if bytes.get(end + 1) == Some(&b'\n') => return Scan::Record { consumed: end + 2 },
-            Some(_) => return Scan::Record { consumed: end + 1 },
-            None => return Scan::Record { consumed: end },
+            Some(b'\n') => return Scan::Record { consumed: end + 1 },
+            Some(_) => match bytes.get(end + 1) {
+                Some(b'\n') => return Scan::Record { consumed: end + 2 },
+                None if !finished => return Scan::Incomplete, // a CR whose LF may come
+                _ => return Scan::Record { consumed: end + 1 },
+            },
+            None if finished => return Scan::Record { consumed: end },
+            None => return Scan::Incomplete,
         }
     }
+}
+
+/// A place in a record.
+#[expect(
+    clippy::cast_possible_truncation,
+    reason = "a record is shorter than 2^27 bytes"
+)]
+fn place(at: usize) -> u32 {
+    at as u32
 }
 
 /// Place of the first comma, LF or CR from `from` on, or the end. Most fields are shorter than what a call of `memchr` pays
@@ -363,13 +370,18 @@ fn closing_quote(bytes: &[u8], mut from: usize, finished: bool) -> Option<(usize
     }
 }
 
-/// Line feeds in a record; outside quotes there is at most the one that ends it.
+/// Line feeds in a record: those within quotes, and the one that ends it.
 fn line_ends(record: &[u8], fields: &[Field]) -> u64 {
-    if fields.iter().any(|field| field.close != UNQUOTED) {
-        memchr::memchr_iter(b'\n', record).count() as u64
-    } else {
-        u64::from(record.ends_with(b"\n"))
-    }
+    let quoted = fields.iter().filter(|field| field.close != UNQUOTED);
+    let within = quoted.map(|field| {
+        let content = &record[field.start as usize..field.close as usize];
+        if content.len() < 16 {
+            content.iter().filter(|b| **b == b'\n').count()
+        } else {
+            memchr::memchr_iter(b'\n', content).count()
+        }
+    });
+    within.sum::<usize>() as u64 + u64::from(record.ends_with(b"\n"))
 }
 
 #[cfg(test)]

@@ -81,10 +81,15 @@ fn ventilation_and_its_cohort_equal_python() {
     assert_equal(&out, "pmv", 15);
 
     let table = |name: &str| golden().join("mimic3").join(format!("{name}.csv"));
+    let stays = fs::read_to_string(table("ICUSTAYS")).unwrap();
+    let stays = records(&stays)
+        .into_iter()
+        .map(|row| row[3].parse().unwrap())
+        .collect::<Vec<u32>>();
     let events = ventilation::events(
         &table("CHARTEVENTS"),
         &table("PROCEDUREEVENTS_MV"),
-        &|_| true,
+        stays,
         &mut Ledger::new(0),
         &mut Vec::new(),
     )

@@ -102,9 +102,12 @@ impl<'a> Row<'a> {
     /// Whole number in a column, none if it is missing.
     pub(super) fn optional_number(&self, column: usize) -> std::result::Result<Option<u32>, Defect> {
         let text = self.text(column);
-        let digits = !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit());
-        match text.parse() {
-            Ok(number) if digits => Ok(Some(number)),
+        let digit = |number: u32, byte: u8| {
+            let digit = byte.checked_sub(b'0').filter(|digit| *digit < 10)?;
+            number.checked_mul(10)?.checked_add(u32::from(digit))
+        };
+        match text.bytes().try_fold(0, digit) {
+            Some(number) if !text.is_empty() => Ok(Some(number)),
             _ if is_null(&text) => Ok(None),
             _ => Err(Defect::new(DefectKind::NotANumber, self.names[column])),
         }

@@ -213,12 +213,12 @@ pub(super) struct Event {
 pub(super) fn events(
     chart_events: &Path,
     procedure_events: &Path,
-    wanted: &dyn Fn(u32) -> bool,
+    wanted: impl IntoIterator<Item = u32>,
     ledger: &mut Ledger,
     tables: &mut Vec<TableRows>,
 ) -> Result<HashMap<u32, Vec<Event>>> {
     let items = Items::new();
-    let mut stays: HashMap<u32, Signed> = HashMap::new();
+    let mut stays: HashMap<u32, Signed> = wanted.into_iter().map(|stay| (stay, Signed::default())).collect();
     let columns = &["ICUSTAY_ID", "ITEMID", "CHARTTIME", "VALUE", "ERROR"];
     let counts = table::read(chart_events, columns, ledger, |row| {
         let (item, time) = (row.number(1)?, row.timestamp(2)?);
@@ -231,9 +231,9 @@ pub(super) fn events(
         }
         let signs = items.signs(item, &value);
         if signs != 0
-            && let Some(stay) = row.optional_number(0)?.filter(|stay| wanted(*stay))
+            && let Some(stay) = row.optional_number(0)?.and_then(|stay| stays.get_mut(&stay))
         {
-            stays.entry(stay).or_default().push(time, signs);
+            stay.push(time, signs);
         }
         Ok(())
     })?;
@@ -246,9 +246,9 @@ pub(super) fn events(
         |row| {
             let (item, time) = (row.number(1)?, row.timestamp(2)?);
             if EXTUBATIONS.contains(&item)
-                && let Some(stay) = row.optional_number(0)?.filter(|stay| wanted(*stay))
+                && let Some(stay) = row.optional_number(0)?.and_then(|stay| stays.get_mut(&stay))
             {
-                stays.entry(stay).or_default().push(time, EXTUBATED);
+                stay.push(time, EXTUBATED);
             }
             Ok(())
         },

@@ -135,12 +135,11 @@ pub(super) fn cohort(
     stays.retain(|stay| !excluded.admissions.contains(&stay.admission));
     let included = stays.len() as u64;
 
-    let wanted: HashSet<u32> = stays.iter().map(|stay| stay.id).collect();
-    let is_wanted = |id| wanted.contains(&id);
+    let wanted = stays.iter().map(|stay| stay.id);
     let events = ventilation::events(
         &paths.chart_events,
         &paths.procedure_events,
-        &is_wanted,
+        wanted,
         ledger,
         tables,
     )?;
