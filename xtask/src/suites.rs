@@ -5,11 +5,14 @@ use std::process::Command;
 use crate::setup;
 use crate::shell::{cargo, root, run};
 
+/// How everything is built: as Cargo.lock says, in a release-like profile with debug assertions, since an unoptimised Burn
+/// is too slow to test with.
+const PROFILE: [&str; 3] = ["--locked", "--profile", "checked"];
+
 /// Runs every suite: native tests and documentation tests, then the model in a browser.
 pub(crate) fn test() -> Result<(), String> {
     setup::wasm_target()?;
-    // A release-like profile with debug assertions: an unoptimised Burn is too slow to test with.
-    run(cargo().args(["test", "--workspace", "--locked", "--profile", "checked"]))?;
+    run(cargo().args(["test", "--workspace"]).args(PROFILE))?;
     setup::browser()?;
     let runner = setup::WASM_TEST_RUNNER.install()?;
     let wasm = [
@@ -18,13 +21,12 @@ pub(crate) fn test() -> Result<(), String> {
         "clinlora-tests",
         "--test",
         "web",
-        "--locked",
-        "--profile",
-        "checked",
+        "--no-default-features",
     ];
     run(cargo()
         .args(wasm)
-        .args(["--target", "wasm32-unknown-unknown", "--no-default-features"])
+        .args(PROFILE)
+        .args(["--target", "wasm32-unknown-unknown"])
         .env("CARGO_TARGET_WASM32_UNKNOWN_UNKNOWN_RUNNER", runner)
         .env("WASM_BINDGEN_TEST_TIMEOUT", "120"))
 }
@@ -32,26 +34,9 @@ pub(crate) fn test() -> Result<(), String> {
 /// Formatting, lints, each feature by itself, licences.
 pub(crate) fn check() -> Result<(), String> {
     run(cargo().args(["fmt", "--all", "--check"]))?;
-    let lint = [
-        "clippy",
-        "--workspace",
-        "--all-targets",
-        "--locked",
-        "--",
-        "--deny",
-        "warnings",
-    ];
-    run(cargo().args(lint))?;
+    clippy(&["--workspace", "--all-targets"])?;
     setup::wasm_target()?;
-    let wasm = [
-        "clippy",
-        "--package",
-        "clinlora-core",
-        "--target",
-        "wasm32-unknown-unknown",
-        "--locked",
-    ];
-    run(cargo().args(wasm).args(["--", "--deny", "warnings"]))?;
+    clippy(&["--package", "clinlora-core", "--target", "wasm32-unknown-unknown"])?;
     let mut features = vec!["cpu", "wgpu", "vulkan", "cuda"];
     if cfg!(target_os = "macos") {
         features.push("metal");
@@ -61,14 +46,22 @@ pub(crate) fn check() -> Result<(), String> {
             "check",
             "--package",
             "clinlora",
-            "--locked",
             "--no-default-features",
             "--features",
+            feature,
         ];
-        run(cargo().args(alone).arg(feature))?;
+        run(cargo().args(alone).args(PROFILE))?;
     }
     let deny = setup::CARGO_DENY.install()?;
     run(Command::new(deny)
         .current_dir(root())
         .args(["--offline", "check", "bans", "licenses", "sources"]))
+}
+
+fn clippy(what: &[&str]) -> Result<(), String> {
+    run(cargo()
+        .arg("clippy")
+        .args(what)
+        .args(PROFILE)
+        .args(["--", "--deny", "warnings"]))
 }

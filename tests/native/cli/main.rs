@@ -3,6 +3,8 @@
 //! A target of the package `clinlora`, because only there Cargo names the built program (`CARGO_BIN_EXE_clinlora`); the
 //! files stand here with the other tests.
 
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
 mod broken_files; // checkpoints, adapters and tokenizers that cannot be used
 mod broken_input; // notes, tables, recipes and folders that cannot be used
 mod dynamics; // what run.jsonl says of schedules, accumulation, clipping, selection, divergence
