@@ -34,39 +34,45 @@ pub(crate) struct Opened {
     pub(crate) dtype: WeightDtype,
 }
 
+impl Opened {
+    fn of(dtype: WeightDtype, device: Device) -> Result<Self> {
+        Ok(Self { device, dtype })
+    }
+}
+
 impl DeviceChoice {
     /// The Burn device, without autodiff.
     ///
     /// # Errors
     /// [`Error::Input`] if this build does not have that kind.
     pub(crate) fn open(self) -> Result<Opened> {
-        let f32_on = |device| {
-            Ok(Opened {
-                device,
-                dtype: WeightDtype::F32,
-            })
-        };
         match self {
             Self::Auto => auto(),
             #[cfg(feature = "cpu")]
-            Self::Cpu => f32_on(Device::flex()),
+            Self::Cpu => Opened::of(WeightDtype::F32, Device::flex()),
             #[cfg(not(feature = "cpu"))]
             Self::Cpu => Err(not_built("cpu")),
             #[cfg(feature = "cuda")]
-            Self::Cuda => Ok(Opened {
-                device: Device::cuda(0),
-                dtype: WeightDtype::Bf16,
-            }),
+            Self::Cuda => Opened::of(WeightDtype::Bf16, Device::cuda(0)),
             #[cfg(not(feature = "cuda"))]
             Self::Cuda => Err(not_built("cuda")),
             #[cfg(feature = "wgpu")]
-            Self::Wgpu => f32_on(Device::wgpu(burn::tensor::DeviceKind::DefaultDevice)),
+            Self::Wgpu => Opened::of(
+                WeightDtype::F32,
+                Device::wgpu(burn::tensor::DeviceKind::DefaultDevice),
+            ),
             #[cfg(not(feature = "wgpu"))]
             Self::Wgpu => Err(not_built("wgpu")),
             #[cfg(feature = "vulkan")]
-            Self::Vulkan => f32_on(Device::vulkan(burn::tensor::DeviceKind::DefaultDevice)),
+            Self::Vulkan => Opened::of(
+                WeightDtype::F32,
+                Device::vulkan(burn::tensor::DeviceKind::DefaultDevice),
+            ),
             #[cfg(feature = "metal")]
-            Self::Metal => f32_on(Device::metal(burn::tensor::DeviceKind::DefaultDevice)),
+            Self::Metal => Opened::of(
+                WeightDtype::F32,
+                Device::metal(burn::tensor::DeviceKind::DefaultDevice),
+            ),
         }
     }
 }
