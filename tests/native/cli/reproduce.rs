@@ -7,8 +7,8 @@ use serde_json::Value;
 use crate::program::{Workshop, note};
 
 /// What a base of two layers and 24 dimensions, and some dozens of notes, ask for instead of the paper's values.
-const SMALLER: &str = "max_tokens=40 training.batch_size=5 training.accumulation_steps=1 training.epochs=8 \
-    training.learning_rate=3e-2 prompt.training.learning_rate=1e-1 adaption-prompt.adapter.0.adapter_layers=2 adaption-prompt.adapter.0.adapter_len=4 \
+const SMALLER: &str = "max_tokens=40 training.batch_size=5 training.accumulation_steps=1 training.epochs=2 \
+    training.learning_rate=3e-2 adaption-prompt.adapter.0.adapter_layers=2 adaption-prompt.adapter.0.adapter_len=4 \
     prefix.adapter.0.virtual_tokens=4 prefix.adapter.0.zero_init=true prompt.adapter.0.virtual_tokens=6 \
     p-tuning.adapter.0.virtual_tokens=4 p-tuning.adapter.0.encoder_hidden_size=8 p-tuning.adapter.0.encoder_layers=1";
 
@@ -41,8 +41,14 @@ fn number(value: &Value) -> f64 {
 
 #[test]
 fn every_method_lowers_held_out_perplexity_and_a_second_call_trains_nothing() {
-    let workshop = workshop();
-    let line = format!("reproduce table2 --model base --notes notes --out table {SMALLER}");
+    let workshop = Workshop::new();
+    workshop.run("cohort --patients 30 --seed 5 --out hospital").ok();
+    let prepare = "prepare notes --mimic4-note hospital/mimic-iv-note --max-tokens 40";
+    workshop
+        .run(&format!("{prepare} --tokenizer base --out ids"))
+        .ok();
+    workshop.run(&format!("{prepare} --out texts")).ok();
+    let line = format!("reproduce table2 --model base --notes ids --out table {SMALLER}");
     let first = workshop.run(&line).ok();
     assert!(
         first.stdout.contains("| Prompt tuning | 144 | "),
@@ -58,7 +64,13 @@ fn every_method_lowers_held_out_perplexity_and_a_second_call_trains_nothing() {
 
     let table: Value = serde_json::from_slice(&workshop.read("table/table2.json")).unwrap();
     let base = &table["base"];
-    assert_eq!(base["test"]["notes"], 20);
+    let test_notes = workshop.text("texts/test.jsonl").lines().count();
+    assert_eq!(base["test"]["notes"], test_notes);
+    assert_eq!(
+        base["train"]["notes"], table["train_notes"],
+        "fewer than are sampled"
+    );
+    let updates = 2 * table["train_notes"].as_u64().unwrap().div_ceil(5);
     assert_eq!(
         base["test"]["perplexity"],
         base["test"]["perplexity_after_first_token"]
@@ -87,11 +99,11 @@ fn every_method_lowers_held_out_perplexity_and_a_second_call_trains_nothing() {
             (&row["trainable"], &row["percent"]),
             (&counts["trainable"], &counts["percent"])
         );
-        assert_eq!(row["updates"], 64, "eight epochs of eight");
+        assert_eq!(row["updates"], updates);
 
         // The same figures from the command for one adapter; the first token of a note is predicted behind a prompt.
         let line = format!(
-            "perplexity --model base --adapter table/{method} --notes notes/test.jsonl --max-tokens 40 --json"
+            "perplexity --model base --adapter table/{method} --notes texts/test.jsonl --max-tokens 40 --json"
         );
         let figures = workshop.run(&line).ok().json();
         for key in ["notes", "tokens", "perplexity", "batch_mean_perplexity"] {
@@ -99,7 +111,7 @@ fn every_method_lowers_held_out_perplexity_and_a_second_call_trains_nothing() {
         }
         let more = number(&row["test"]["tokens"]) - number(&base["test"]["tokens"]);
         let is_prompt = ["prompt", "p-tuning"].contains(method);
-        assert_eq!(more, if is_prompt { 20.0 } else { 0.0 }, "{method}");
+        assert_eq!(more, if is_prompt { test_notes as f64 } else { 0.0 }, "{method}");
     }
 
     let second = workshop.run(&format!("{line} --json")).ok();
@@ -168,35 +180,66 @@ fn what_cannot_become_a_table_is_refused_before_anything_is_trained() {
     into("base", "--overwrite").refused(&["which this command reads"]);
 }
 
+#[cfg(unix)]
 #[test]
-fn a_cohorts_notes_as_ids_train_until_stopped_and_go_on() {
+fn a_stopped_command_continues_to_the_same_table() {
+    use crate::interruption::{send, start_until};
+    use crate::program::Ended;
+
     let workshop = workshop();
-    workshop.run("cohort --patients 30 --seed 5 --out hospital").ok();
-    workshop
-        .run("prepare notes --mimic4-note hospital/mimic-iv-note --tokenizer base --max-tokens 40 --out ids")
-        .ok();
-    let line = format!("reproduce table2 --model base --notes ids --out table {SMALLER} training.epochs=1");
-    let whole = workshop.run(&format!("{line} --json")).ok().json();
+    let line = |out: &str| {
+        format!(
+            "reproduce table2 --model base --notes notes --out {out} {SMALLER} training.epochs=1 \
+             prefix.training.epochs=12 training.checkpoint_minutes=60"
+        )
+    };
+    let whole = workshop.run(&format!("{} --json", line("whole"))).ok().json();
 
-    // A table whose command was killed: one method without its last state, the next ones not begun.
-    for method in ["prefix", "prompt", "p-tuning"] {
-        fs::remove_dir_all(workshop.file(&format!("table/{method}"))).unwrap();
+    let child = start_until(&workshop, &line("table"), "table/prefix", 10);
+    send(&child, "-TERM");
+    let ended = Ended::of(child.wait_with_output().unwrap());
+    assert_eq!(ended.code, Some(143), "{}", ended.stderr);
+    assert!(
+        ended.stderr.contains("the same command, typed again, continues"),
+        "{}",
+        ended.stderr
+    );
+    assert!(!workshop.exists("table/table2.json") && !workshop.exists("table/prompt"));
+    let lora = workshop.text("table/lora/run.jsonl");
+
+    let table = workshop.run(&format!("{} --json", line("table"))).ok().json();
+    assert_eq!(
+        workshop.text("table/lora/run.jsonl"),
+        lora,
+        "it was finished before"
+    );
+    assert_eq!(table["base"], whole["base"]);
+    for i in 0..METHODS.len() {
+        for key in ["method", "updates", "trainable", "train", "test"] {
+            assert_eq!(table["methods"][i][key], whole["methods"][i][key]);
+        }
     }
-    fs::remove_file(workshop.file("table/adaption-prompt/adapter_config.json")).unwrap();
-    fs::remove_file(workshop.file("table/table2.json")).unwrap();
-    let again = workshop.run(&format!("{line} --json")).ok().json();
-    assert_eq!(again["methods"], whole["methods"]);
-    assert!(workshop.exists("table/table2.json"));
+    assert_eq!(table["methods"][2]["updates"], 12 * 8);
+}
 
-    // Other values are other runs.
+#[test]
+fn other_values_need_a_table_begun_anew() {
+    let workshop = workshop();
+    let line = format!("reproduce table2 --model base --notes notes --out table {SMALLER} training.epochs=1");
+    let table = workshop.run(&format!("{line} --json")).ok().json();
+    let before = workshop.read("table/table2.md");
     workshop
         .run(&format!("{line} p-tuning.training.learning_rate=1e-3"))
         .refused(&["table/p-tuning", "the recipe has changed", "learning_rate"]);
-    let line = line.replace("training.epochs=1", "training.epochs=2");
-    let anew = workshop.run(&format!("{line} --overwrite --json")).ok().json();
-    assert_eq!(
-        anew["methods"][0]["updates"],
-        2 * whole["methods"][0]["updates"].as_u64().unwrap()
-    );
-    assert_eq!(anew["base"], whole["base"]);
+    workshop
+        .run(&format!("{line} --seed 5"))
+        .refused(&["table/lora", "seed"]);
+    assert_eq!(workshop.read("table/table2.md"), before);
+
+    let anew = workshop
+        .run(&format!("{line} --seed 5 --overwrite --json"))
+        .ok()
+        .json();
+    assert_eq!((&anew["seed"], &anew["base"]), (&Value::from(5), &table["base"]));
+    assert_ne!(anew["methods"][0]["test"], table["methods"][0]["test"]);
 }

@@ -411,3 +411,120 @@ fn measure(model: &CausalLm, samples: &[Sample], device: &Device) -> Result<Meas
         after_first: ((sum(&all) - sum(&first)) / tokens as f64).exp(),
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use burn::tensor::DType;
+    use burn::tensor::activation::log_softmax;
+    use clinlora_core::config::LlamaConfig;
+    use clinlora_core::peft::config::AdapterConfig;
+    use clinlora_core::peft::prefix::PrefixConfig;
+    use clinlora_core::peft::prompt::PromptConfig;
+    use clinlora_core::peft::stack::attach;
+    use clinlora_core::weights::RandomWeights;
+
+    use super::*;
+    use crate::training::objective::batch;
+
+    /// `exp` of the mean loss of every token after a note's first, from the logits of one note at a time.
+    fn from_logits(model: &CausalLm, samples: &[Sample], device: &Device) -> f64 {
+        let (mut nll, mut tokens) = (0.0, 0.0);
+        for sample in samples {
+            let logits = model.logits(&batch(&[sample], device).unwrap()); // [1, T, V]
+            let [_, _, vocab_size] = logits.dims();
+            let log_probs = log_softmax(logits, 2).into_data().to_vec::<f32>().unwrap();
+            for (row, next) in log_probs.chunks(vocab_size).zip(&sample.ids[1..]) {
+                nll -= f64::from(row[*next as usize]);
+                tokens += 1.0;
+            }
+        }
+        (nll / tokens).exp()
+    }
+
+    #[test]
+    fn virtual_tokens_or_none_the_same_tokens_are_weighed() {
+        let device = Device::flex();
+        let config = LlamaConfig::preset(29, 12, 20, 2, 2, 2);
+        let samples: Vec<Sample> = (0..23u32)
+            .map(|i| Sample {
+                id: i.to_string(),
+                ids: (0..=i % 7).map(|k| (i * i + 3 * k * k + 1) % 29).collect(),
+                target: Vec::new(),
+            })
+            .collect();
+        let prompt = AdapterConfig::Prompt(PromptConfig {
+            num_virtual_tokens: 3,
+            ..PromptConfig::default()
+        });
+        let prefix = AdapterConfig::Prefix(PrefixConfig {
+            num_virtual_tokens: 3,
+            ..PrefixConfig::default()
+        });
+        for (adapter, more) in [(None, 0), (Some(prefix), 0), (Some(prompt), samples.len())] {
+            let mut model = CausalLm::build(&config, &mut RandomWeights::new(7, &device, DType::F32));
+            if let Some(adapter) = adapter {
+                attach(&mut model, "a", adapter, 3, &device).unwrap();
+            }
+            let measured = measure(&model, &samples, &device).unwrap();
+            let expected = from_logits(&model, &samples, &device);
+            assert!(
+                (measured.after_first / expected - 1.0).abs() < 1e-5,
+                "{} against {expected}",
+                measured.after_first
+            );
+            let after_first: usize = samples.iter().map(|sample| sample.ids.len() - 1).sum();
+            assert_eq!(measured.all.tokens, after_first + more);
+        }
+    }
+
+    #[test]
+    fn a_methods_own_values_come_after_those_of_all() {
+        let given = [
+            "prefix.training.epochs=3",
+            "training.epochs=2",
+            "lora.adapter.0.r=4",
+        ]
+        .map(str::to_owned);
+        let of = |method| overrides_of(method, &given).unwrap();
+        assert_eq!(of("prefix"), ["training.epochs=2", "training.epochs=3"]);
+        assert_eq!(of("lora"), ["training.epochs=2", "adapter.0.r=4"]);
+        assert_eq!(of("prompt"), ["training.epochs=2"]);
+        for refused in ["prompt.out=x", "prefix=3", "base=x", "data.valid=x"] {
+            assert!(overrides_of("lora", &[refused.to_owned()]).is_err(), "{refused}");
+        }
+    }
+
+    #[test]
+    fn the_recipes_have_the_papers_counts_and_values() {
+        let config = clinlora_core::config::ModelConfig::Llama(LlamaConfig::llama_7b());
+        let folder = tempfile::tempdir().unwrap();
+        for row in &METHODS {
+            let recipe = row.recipe.read_in(folder.path(), &[], Purpose::Pretrain).unwrap();
+            let counts = counts(&config, &recipe.adapter[0]).unwrap();
+            assert_eq!(counts.trainable, row.paper.trainable, "{}", row.title);
+            // The paper cuts or rounds to the digits it prints.
+            let digit = if row.paper.percent < 0.001 { 1e-4 } else { 1e-2 };
+            assert!(
+                (counts.percent - row.paper.percent).abs() < digit,
+                "{}",
+                row.title
+            );
+            let training = &recipe.training;
+            assert_eq!(
+                (
+                    training.learning_rate,
+                    training.warmup_ratio,
+                    training.weight_decay
+                ),
+                (3e-4, 0.06, 0.01)
+            );
+            assert_eq!(
+                (training.batch_size, training.accumulation_steps, training.epochs),
+                (10, 4, 1)
+            );
+            assert_eq!(recipe.max_tokens, 128);
+            let count = row.recipe.text.contains(&report::grouped(row.paper.trainable));
+            assert!(count, "{}: the header gives the count", row.title);
+        }
+    }
+}

@@ -159,7 +159,7 @@ impl Report {
 }
 
 /// Digits in groups of three.
-fn grouped(count: usize) -> String {
+pub(super) fn grouped(count: usize) -> String {
     let digits = count.to_string();
     let mut text = String::new();
     for (i, digit) in digits.chars().enumerate() {
