@@ -27,7 +27,7 @@ const METHODS: [(&str, &str); 5] = [
 /// A base, and a folder of notes it has not seen: texts under their splits' names.
 fn workshop() -> Workshop {
     let workshop = Workshop::new();
-    fs::create_dir(workshop.file("notes")).unwrap();
+    fs::create_dir(workshop.file("notes")).expect("a new folder");
     for (split, notes) in [("train", 25..65), ("valid", 65..70), ("test", 70..90)] {
         let lines = notes.map(|i| serde_json::json!({"id": i, "text": note(i)}).to_string() + "\n");
         workshop.write(&format!("notes/{split}.jsonl"), lines.collect::<String>());
