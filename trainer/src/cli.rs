@@ -81,6 +81,8 @@ pub enum Command {
                             clinlora params --config llama-7b --method prefix --virtual-tokens 20"
     )]
     Params(Params),
+    /// The paper's tables, ours beside theirs.
+    Reproduce(Reproduce),
     /// A merged Hugging Face checkpoint: base plus adapters.
     #[command(after_help = "Example:\n  clinlora merge --model base --adapter clinical --out merged")]
     Merge(Merge),
@@ -362,6 +364,50 @@ impl Params {
             ..Adapter::default()
         }
     }
+}
+
+/// Arguments of `reproduce`.
+#[derive(Debug, Args)]
+pub struct Reproduce {
+    /// Which table.
+    #[command(subcommand)]
+    pub table: PaperTable,
+}
+
+/// A table of the paper.
+#[derive(Debug, Subcommand)]
+pub enum PaperTable {
+    /// Five PEFT methods by perplexity: what each trains, and what it makes of the notes.
+    #[command(
+        after_help = "Examples:\n  clinlora reproduce table2 --model llama-7b --notes notes --out table2\n  \
+                      clinlora reproduce table2 --model base --notes notes --out table2 training.learning_rate=3e-3 \\\n    \
+                      adaption-prompt.adapter.0.adapter_layers=2 prompt.training.learning_rate=3e-2\n\n\
+                      Trains by the five recipes of trainer/recipes/table2, one run folder a method in --out, and writes\n\
+                      table2.md and table2.json. The same command continues where a killed one stopped, and trains no\n\
+                      finished method again; --overwrite begins all five anew."
+    )]
+    Table2(Table2),
+}
+
+/// Arguments of `reproduce table2`.
+#[derive(Debug, Args)]
+pub struct Table2 {
+    /// Hugging Face model folder.
+    #[arg(long, value_name = "DIR")]
+    pub model: PathBuf,
+    /// Folder of `prepare notes`: train, valid and test, each a corpus of ids or `.jsonl`.
+    #[arg(long, value_name = "DIR")]
+    pub notes: PathBuf,
+    /// Folder for the runs and the table; one that was begun is continued.
+    #[arg(long, value_name = "DIR")]
+    pub out: PathBuf,
+    /// Values that replace those of all five recipes, `training.epochs=2`; or, after a method's name, of its own alone:
+    /// `prefix.adapter.0.virtual_tokens=5`, `p-tuning.training.learning_rate=1e-3`.
+    #[arg(value_name = "KEY=VALUE")]
+    pub overrides: Vec<String>,
+    /// Begin anew: replace the folder, finished runs included, if it exists and this program made it.
+    #[arg(long)]
+    pub overwrite: bool,
 }
 
 /// Arguments of `merge`.

@@ -10,6 +10,7 @@ use crate::error::{Error, Result};
 use crate::files;
 
 mod adapter;
+pub(crate) mod shipped;
 
 /// A training run.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]

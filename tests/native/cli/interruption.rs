@@ -61,7 +61,7 @@ fn assert_same_run(workshop: &Workshop, run: &str) {
 }
 
 /// Starts the program and waits until its run has logged so many lines.
-fn start_until(workshop: &Workshop, line: &str, run: &str, lines: usize) -> Child {
+pub(crate) fn start_until(workshop: &Workshop, line: &str, run: &str, lines: usize) -> Child {
     let mut child = workshop.command(line).spawn().expect("starts");
     let log = workshop.file(&format!("{run}/run.jsonl"));
     let deadline = Instant::now() + Duration::from_secs(120);
@@ -79,7 +79,7 @@ fn start_until(workshop: &Workshop, line: &str, run: &str, lines: usize) -> Chil
     child
 }
 
-fn send(child: &Child, signal: &str) {
+pub(crate) fn send(child: &Child, signal: &str) {
     let status = Command::new("kill")
         .args([signal, &child.id().to_string()])
         .status();

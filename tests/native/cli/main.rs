@@ -13,3 +13,4 @@ mod journey; // pretrain, finetune, evaluate, predict, perplexity, merge, inspec
 mod methods; // every PEFT method, and a BERT, through the commands
 mod mtsamples; // the shipped recipes on real transcriptions, shortened
 mod program; // runs the program; notes, recipes and trained folders to start from
+mod reproduce; // the paper's Table 2, continued, refused and begun anew

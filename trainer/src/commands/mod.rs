@@ -11,6 +11,7 @@ pub mod perplexity;
 pub mod predict;
 pub mod prepare;
 pub mod pretrain;
+pub mod reproduce;
 mod stack;
 
 use clinlora_core::params::Walk;

@@ -9,12 +9,14 @@ use super::print_json;
 use crate::cli::Params;
 use crate::error::{AtPath, Error, Result};
 use crate::files;
+use crate::recipe::Adapter;
 
-#[derive(Serialize)]
-struct Counts {
-    trainable: usize,
-    total: usize,
-    percent: f64,
+/// Values of an adapter, and of a base with it.
+#[derive(Debug, Clone, Copy, Serialize)]
+pub(crate) struct Counts {
+    pub(crate) trainable: usize,
+    pub(crate) total: usize,
+    pub(crate) percent: f64,
 }
 
 /// Prints the counts.
@@ -25,14 +27,19 @@ pub fn run(args: &Params) -> Result<()> {
     let config = read_config(&args.config)?;
     let adapter = args.adapter();
     adapter.check().map_err(Error::Input)?;
+    print_json(&counts(&config, &adapter)?)
+}
+
+/// The counts of a fresh adapter on a model of this shape.
+pub(crate) fn counts(config: &ModelConfig, adapter: &Adapter) -> Result<Counts> {
     let trainable = adapter
         .config(Path::new(""), config.lora_targets())
-        .num_params("params", &config.sites(), config.decoder_shape().as_ref())
+        .num_params(&adapter.name, &config.sites(), config.decoder_shape().as_ref())
         .map_err(|e| Error::Input(e.to_string()))?;
     let total = config.num_params() + trainable;
     #[expect(clippy::cast_precision_loss, reason = "a percentage to print")]
     let percent = 100.0 * trainable as f64 / total as f64;
-    print_json(&Counts {
+    Ok(Counts {
         trainable,
         total,
         percent,

@@ -406,6 +406,15 @@ fn publish_state(run: &Path) -> Result<()> {
     Ok(())
 }
 
+/// Seconds a run's updates took, without validation and checkpoints; those of an update done anew after a resume count once.
+pub(crate) fn seconds(run: &Path) -> Result<f64> {
+    let text = files::read_text(&run.join(LOG))?;
+    let lines = text
+        .lines()
+        .filter_map(|line| serde_json::from_str::<LogLine>(line).ok());
+    Ok(lines.filter_map(|line| line.seconds).sum())
+}
+
 /// `run.jsonl`: one line an update, one a validation.
 struct Log {
     file: File,

@@ -18,36 +18,25 @@ use crate::cohort;
 use crate::console;
 use crate::dataset::{Sample, notes, table, tokenise};
 use crate::device::Opened;
-use crate::error::{AtPath, Result};
+use crate::error::Result;
 use crate::eval::EvalOptions;
 use crate::eval::perplexity::{Perplexity, batch_losses};
 use crate::files::{self, NewFolder};
 use crate::folders::base::BaseFolder;
 use crate::mimic::{NoteOptions, NoteSplit, TaskOptions, prepare_notes, prepare_tasks};
+use crate::recipe::shipped::{Shipped, shipped};
 use crate::recipe::{Purpose, Recipe};
 use crate::training::interrupt;
 use crate::training::objective::{EVAL_BATCH, predict};
 use crate::training::progress::Progress;
 
-/// A recipe of `trainer/recipes/demo/`, as compiled into the program.
-macro_rules! recipe {
-    ($name:literal) => {
-        (
-            concat!($name, ".toml"),
-            include_str!(concat!("../../../recipes/demo/", $name, ".toml")),
-        )
-    };
-}
-
-type Embedded = (&'static str, &'static str);
-
-const BASE: Embedded = recipe!("base");
-const CLINICAL: Embedded = recipe!("clinical");
+const BASE: Shipped = shipped!("demo", "base");
+const CLINICAL: Shipped = shipped!("demo", "clinical");
 
 /// A row of the table: how a task is learned.
 struct Variant {
     title: &'static str,
-    recipe: Embedded,
+    recipe: Shipped,
     /// Whether the recipe's first adapter is the clinical one.
     loads_clinical: bool,
 }
@@ -56,22 +45,22 @@ struct Variant {
 const VARIANTS: [Variant; 4] = [
     Variant {
         title: "head only",
-        recipe: recipe!("head"),
+        recipe: shipped!("demo", "head"),
         loads_clinical: false,
     },
     Variant {
         title: "+ LoRA",
-        recipe: recipe!("lora"),
+        recipe: shipped!("demo", "lora"),
         loads_clinical: false,
     },
     Variant {
         title: "+ clinical (frozen)",
-        recipe: recipe!("clinical-frozen"),
+        recipe: shipped!("demo", "clinical-frozen"),
         loads_clinical: true,
     },
     Variant {
         title: "+ clinical (trainable) + downstream",
-        recipe: recipe!("clinical-downstream"),
+        recipe: shipped!("demo", "clinical-downstream"),
         loads_clinical: true,
     },
 ];
@@ -226,23 +215,14 @@ impl Walkthrough<'_> {
     }
 
     /// The recipe, in the demo's folder, with paths of this demo.
-    fn recipe(
-        &self,
-        (name, text): Embedded,
-        purpose: Purpose,
-        overrides: &[(&str, PathBuf)],
-    ) -> Result<Recipe> {
-        let folder = self.path("recipes");
-        std::fs::create_dir_all(&folder).at(&folder)?;
-        let path = folder.join(name);
-        files::write_atomic(&path, text.as_bytes())?;
+    fn recipe(&self, shipped: Shipped, purpose: Purpose, overrides: &[(&str, PathBuf)]) -> Result<Recipe> {
         let seed = format!("seed={}", self.seed);
         let overrides: Vec<String> = overrides
             .iter()
             .map(|(key, value)| format!("{key}={}", value.display()))
             .chain([seed])
             .collect();
-        Recipe::read(&path, &overrides, purpose)
+        shipped.read_in(&self.path("recipes"), &overrides, purpose)
     }
 
     fn base(&self) -> Result<PathBuf> {
@@ -308,11 +288,7 @@ impl Walkthrough<'_> {
 
     /// Trains and tests one variant on one task.
     fn cell(&self, variant: &Variant, task: &str, base: &Path, clinical: &Path) -> Result<Cell> {
-        let name = format!(
-            "{}-{}",
-            task.to_lowercase(),
-            variant.recipe.0.trim_end_matches(".toml")
-        );
+        let name = format!("{}-{}", task.to_lowercase(), variant.recipe.name);
         let run = self.path("runs").join(&name);
         let mut overrides = vec![
             ("out", run.clone()),
