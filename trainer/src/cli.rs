@@ -384,7 +384,8 @@ pub enum PaperTable {
                       adaption-prompt.adapter.0.adapter_layers=2 prompt.training.learning_rate=3e-2\n\n\
                       Trains by the five recipes of trainer/recipes/table2, one run folder a method in --out, and writes\n\
                       table2.md and table2.json. The same command continues where a killed one stopped, and trains no\n\
-                      finished method again; --overwrite begins all five anew."
+                      finished method again, though it measures it again; a run folder that is removed is trained anew, and\n\
+                      with --overwrite all five are."
     )]
     Table2(Table2),
 }

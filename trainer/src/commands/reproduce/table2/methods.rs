@@ -101,21 +101,16 @@ pub(super) fn read_recipes(
 ) -> Result<Vec<(Recipe, Counts)>> {
     let read = |row: &Method| {
         let name = row.recipe.name;
-        let mut overrides = vec![
-            format!("out={}", args.out.join(name).display()),
-            format!("base.path={}", args.model.display()),
-            format!("data.train={}", split(&args.notes, "train")?.display()),
-        ];
-        let valid = split(&args.notes, "valid").ok();
-        overrides.extend(valid.iter().map(|path| format!("data.valid={}", path.display())));
-        overrides.extend(overrides_of(name, &args.overrides)?);
+        let overrides = overrides_of(name, &args.overrides)?;
         let mut recipe = row
             .recipe
             .read_in(&folder.join(RECIPES), &overrides, Purpose::Pretrain)?;
         recipe.seed = common.seed.unwrap_or(recipe.seed);
-        if valid.is_none() {
-            recipe.data.valid = None; // notes split as the authors did: a share of the training notes is held out
-        }
+        recipe.out = args.out.join(name);
+        recipe.base.path = Some(args.model.clone());
+        recipe.data.train = split(&args.notes, "train")?;
+        // Notes split as the authors split them have no validation part: a share of the training notes is held out.
+        recipe.data.valid = split(&args.notes, "valid").ok();
         base.check_max_tokens(recipe.max_tokens)?;
         let adapter = &recipe.adapter[0];
         if adapter.method != Some(row.method) {
