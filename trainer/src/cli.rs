@@ -98,7 +98,7 @@ pub struct Demo {
     #[arg(long, default_value = "demo")]
     pub out: PathBuf,
     /// Synthetic patients.
-    #[arg(long, default_value_t = 1600, value_parser = clap::value_parser!(u64).range(200..=100_000))]
+    #[arg(long, default_value_t = 1200, value_parser = clap::value_parser!(u64).range(200..=100_000))]
     pub patients: u64,
     /// Replace the folder if it exists and this program made it.
     #[arg(long)]
