@@ -49,28 +49,17 @@ fn config() -> LlamaConfig {
 /// values.
 fn write_checkpoint(folder: &std::path::Path, config: &LlamaConfig) -> (usize, usize) {
     let (d, vocabulary) = (config.hidden_size, config.vocab_size);
-    let mut shapes: Vec<(String, Vec<usize>)> = config
-        .sites()
-        .into_iter()
-        .map(|(path, shape)| (format!("{path}.weight"), shape.to_vec()))
-        .collect();
+    let mut shapes: Vec<(String, Vec<usize>)> =
+        config.sites().into_iter().map(|(path, shape)| (format!("{path}.weight"), shape.to_vec())).collect();
     for name in ["model.embed_tokens.weight", "lm_head.weight"] {
         shapes.push((name.to_owned(), vec![vocabulary, d]));
     }
     let norms = (0..config.num_hidden_layers).flat_map(|i| {
         ["input_layernorm", "post_attention_layernorm"].map(|norm| format!("model.layers.{i}.{norm}.weight"))
     });
-    shapes.extend(
-        norms
-            .chain(["model.norm.weight".to_owned()])
-            .map(|name| (name, vec![d])),
-    );
+    shapes.extend(norms.chain(["model.norm.weight".to_owned()]).map(|name| (name, vec![d])));
     let size = |shape: &[usize]| shape.iter().product::<usize>();
-    let largest = shapes
-        .iter()
-        .map(|(_, shape)| size(shape))
-        .max()
-        .expect("there are tensors");
+    let largest = shapes.iter().map(|(_, shape)| size(shape)).max().expect("there are tensors");
     let total = shapes.iter().map(|(_, shape)| size(shape)).sum();
     let data: Vec<u8> = (0..largest)
         .flat_map(|i| bf16::from_f32(u16::try_from(i % 251).map_or(0.0, f32::from) / 251.0).to_le_bytes())
@@ -111,10 +100,7 @@ fn loading_needs_the_model_once_and_a_few_copies_of_its_largest_tensor() {
              in this format",
             largest * bytes_per_value
         );
-        assert!(
-            held >= model_bytes,
-            "the model is there: {held} of {model_bytes} bytes"
-        );
+        assert!(held >= model_bytes, "the model is there: {held} of {model_bytes} bytes");
         assert!(
             held < model_bytes + model_bytes / 20,
             "only the model is held: {held} against {model_bytes}"

@@ -39,9 +39,7 @@ fn batch(golden: &BTreeMap<String, Golden>, device: &Device) -> TokenBatch {
 /// Reading from a device never blocks in a browser.
 async fn values<const D: usize>(tensor: Tensor<D>) -> Vec<f32> {
     let data = tensor.into_data_async().await.expect("the device answers");
-    data.convert::<f32>()
-        .try_into_vec::<f32>()
-        .expect("converted to f32")
+    data.convert::<f32>().try_into_vec::<f32>().expect("converted to f32")
 }
 
 fn stored(name: &str, config: &[u8], weights: &[u8], device: &Device) -> StoredAdapter {
@@ -98,12 +96,7 @@ async fn two_stacked_adapters_equal_peft_and_switch_while_loaded() {
         ("logits.downstream", &["downstream"]),
     ] {
         set_active(&mut model, active).expect("both are attached");
-        assert_close(
-            expected,
-            &values(model.logits(&batch)).await,
-            &golden[expected].values,
-            F32,
-        );
+        assert_close(expected, &values(model.logits(&batch)).await, &golden[expected].values, F32);
     }
     detach(&mut model, "downstream").expect("it is attached");
     set_active(&mut model, &["clinical"]).expect("it is attached");
@@ -129,11 +122,7 @@ fn tokenizers_give_the_ids_of_python() {
         for (i, (text, expected)) in texts.iter().zip(expected).enumerate() {
             let ids: Vec<u32> = serde_json::from_value(expected["ids"].clone()).expect("ids");
             let text = text.as_str().expect("a text");
-            assert_eq!(
-                tokenizer.encode(text, usize::MAX).expect("encodable"),
-                ids,
-                "{name}: text {i}"
-            );
+            assert_eq!(tokenizer.encode(text, usize::MAX).expect("encodable"), ids, "{name}: text {i}");
         }
     }
 }

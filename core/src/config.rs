@@ -102,10 +102,7 @@ impl LlamaConfig {
             head_dim: hidden_size / num_attention_heads,
             max_position_embeddings: 2048,
             rms_norm_eps: 1e-6,
-            rope: RopeConfig {
-                theta: 10000.0,
-                scaling: RopeScaling::None,
-            },
+            rope: RopeConfig { theta: 10000.0, scaling: RopeScaling::None },
             tie_word_embeddings: false,
             attention_bias: false,
             mlp_bias: false,
@@ -129,11 +126,7 @@ impl LlamaConfig {
             ("mlp.down_proj", [d, f]),
         ];
         (0..self.num_hidden_layers)
-            .flat_map(|i| {
-                block
-                    .iter()
-                    .map(move |(name, shape)| (format!("model.layers.{i}.{name}"), *shape))
-            })
+            .flat_map(|i| block.iter().map(move |(name, shape)| (format!("model.layers.{i}.{name}"), *shape)))
             .collect()
     }
 
@@ -141,11 +134,7 @@ impl LlamaConfig {
     #[must_use]
     pub fn num_params(&self) -> usize {
         let has_bias = |path: &str| {
-            if path.contains(".mlp.") {
-                self.mlp_bias
-            } else {
-                self.attention_bias
-            }
+            if path.contains(".mlp.") { self.mlp_bias } else { self.attention_bias }
         };
         let linear: usize = self
             .sites()
@@ -258,24 +247,16 @@ struct RawRope {
 impl RawConfig {
     fn validate(self) -> Result<LlamaConfig, Error> {
         if let Some(kind) = self.model_type.as_deref().filter(|kind| *kind != "llama") {
-            return Err(refuse(format!(
-                "model_type = \"{kind}\"; this program reads the \"llama\" family"
-            )));
+            return Err(refuse(format!("model_type = \"{kind}\"; this program reads the \"llama\" family")));
         }
         if let Some(act) = self.hidden_act.as_deref().filter(|act| *act != "silu") {
-            return Err(refuse(format!(
-                "hidden_act = \"{act}\"; only \"silu\" is implemented"
-            )));
+            return Err(refuse(format!("hidden_act = \"{act}\"; only \"silu\" is implemented")));
         }
         if self.pretraining_tp.is_some_and(|tp| tp != 1) {
-            return Err(refuse(
-                "pretraining_tp other than 1 changes the rounding and is not implemented",
-            ));
+            return Err(refuse("pretraining_tp other than 1 changes the rounding and is not implemented"));
         }
         if self.quantization_config.is_some() {
-            return Err(refuse(
-                "quantization_config is set; give the unquantised checkpoint",
-            ));
+            return Err(refuse("quantization_config is set; give the unquantised checkpoint"));
         }
         let sizes = [
             ("vocab_size", self.vocab_size),
@@ -286,20 +267,10 @@ impl RawConfig {
         ];
         // Far above any model there is: a damaged file must not ask for all memory, or for more layers than can be named.
         let largest = |key: &str| {
-            if key == "num_hidden_layers" {
-                1 << 12
-            } else {
-                1 << 24
-            }
+            if key == "num_hidden_layers" { 1 << 12 } else { 1 << 24 }
         };
-        if let Some((key, size)) = sizes
-            .iter()
-            .find(|(key, size)| !(1..=largest(key)).contains(size))
-        {
-            return Err(refuse(format!(
-                "{key} = {size}; must be from 1 to {}",
-                largest(key)
-            )));
+        if let Some((key, size)) = sizes.iter().find(|(key, size)| !(1..=largest(key)).contains(size)) {
+            return Err(refuse(format!("{key} = {size}; must be from 1 to {}", largest(key))));
         }
         let num_key_value_heads = self.num_key_value_heads.unwrap_or(self.num_attention_heads);
         if num_key_value_heads == 0 || !self.num_attention_heads.is_multiple_of(num_key_value_heads) {
@@ -316,9 +287,7 @@ impl RawConfig {
             None => return Err(refuse("hidden_size is not a multiple of num_attention_heads")),
         };
         if head_dim == 0 || !head_dim.is_multiple_of(2) || head_dim > largest("head_dim") {
-            return Err(refuse(format!(
-                "head_dim = {head_dim}; rotary positions need an even one"
-            )));
+            return Err(refuse(format!("head_dim = {head_dim}; rotary positions need an even one")));
         }
         let rms_norm_eps = self.rms_norm_eps.unwrap_or(1e-6);
         if !(rms_norm_eps.is_finite() && rms_norm_eps > 0.0) {
@@ -351,10 +320,7 @@ fn rope(theta: Option<f64>, scaling: Option<RawRope>) -> Result<RopeConfig, Erro
         return Err(refuse(format!("rope_theta = {theta}; must be above 0")));
     }
     let Some(raw) = scaling else {
-        return Ok(RopeConfig {
-            theta,
-            scaling: RopeScaling::None,
-        });
+        return Ok(RopeConfig { theta, scaling: RopeScaling::None });
     };
     let need = |value: Option<f64>, key: &str| {
         value
@@ -363,9 +329,7 @@ fn rope(theta: Option<f64>, scaling: Option<RawRope>) -> Result<RopeConfig, Erro
     };
     let scaling = match raw.rope_type.as_deref().unwrap_or("default") {
         "default" => RopeScaling::None,
-        "linear" => RopeScaling::Linear {
-            factor: need(raw.factor, "factor")?,
-        },
+        "linear" => RopeScaling::Linear { factor: need(raw.factor, "factor")? },
         "llama3" => RopeScaling::Llama3 {
             factor: need(raw.factor, "factor")?,
             low_freq_factor: need(raw.low_freq_factor, "low_freq_factor")?,
@@ -385,9 +349,7 @@ fn rope(theta: Option<f64>, scaling: Option<RawRope>) -> Result<RopeConfig, Erro
 }
 
 fn refuse(reason: impl Into<String>) -> Error {
-    Error::Config {
-        reason: reason.into(),
-    }
+    Error::Config { reason: reason.into() }
 }
 
 /// Number format of weights in memory.
@@ -429,16 +391,10 @@ mod tests {
             "\"rope_parameters\":{\"rope_type\":\"linear\",\"rope_theta\":5000.0,",
         );
         let read = LlamaConfig::from_json(V4.as_bytes()).expect("transformers 4");
-        assert_eq!(
-            read,
-            LlamaConfig::from_json(v5.as_bytes()).expect("transformers 5")
-        );
+        assert_eq!(read, LlamaConfig::from_json(v5.as_bytes()).expect("transformers 5"));
         assert_eq!(read.rope.theta, 5000.0);
         assert_eq!(read.rope.scaling, RopeScaling::Linear { factor: 2.0 });
-        assert_eq!(
-            LlamaConfig::from_json(read.to_json().as_bytes()).expect("our own"),
-            read
-        );
+        assert_eq!(LlamaConfig::from_json(read.to_json().as_bytes()).expect("our own"), read);
     }
 
     #[test]
@@ -451,18 +407,10 @@ mod tests {
         for (from, to, named) in [
             ("\"llama\"", "\"mistral\"", "mistral"),
             ("\"linear\"", "\"yarn\"", "yarn"),
-            (
-                "\"num_attention_heads\":2",
-                "\"num_attention_heads\":5",
-                "multiple",
-            ),
+            ("\"num_attention_heads\":2", "\"num_attention_heads\":5", "multiple"),
             ("\"num_attention_heads\":2", "\"num_attention_heads\":4", "even"),
             ("\"vocab_size\":9", "\"vocab_size\":0", "vocab_size"),
-            (
-                "\"vocab_size\":9",
-                "\"hidden_act\":\"gelu\",\"vocab_size\":9",
-                "gelu",
-            ),
+            ("\"vocab_size\":9", "\"hidden_act\":\"gelu\",\"vocab_size\":9", "gelu"),
         ] {
             let error = LlamaConfig::from_json(V4.replace(from, to).as_bytes()).expect_err(named);
             assert!(error.to_string().contains(named), "{named}: {error}");

@@ -141,17 +141,10 @@ mod tests {
             what: "model.safetensors".into(),
             missing: (0..15).map(|i| format!("m{i}")).collect(),
             unexpected: vec!["u".into()],
-            misshapen: vec![Misshapen {
-                name: "w".into(),
-                expected: vec![2, 3],
-                found: vec![3, 2],
-            }],
+            misshapen: vec![Misshapen { name: "w".into(), expected: vec![2, 3], found: vec![3, 2] }],
         };
         let text = error.to_string();
-        assert!(
-            text.contains("missing (15)") && text.contains("and 3 more"),
-            "{text}"
-        );
+        assert!(text.contains("missing (15)") && text.contains("and 3 more"), "{text}");
         assert!(text.contains("w: expected [2, 3], found [3, 2]"), "{text}");
     }
 }

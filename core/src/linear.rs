@@ -28,20 +28,12 @@ impl Linear {
     ) -> Self {
         let weight = weights.param(&format!("{path}.weight"), [d_out, d_in], Init::Normal(std));
         let bias = bias.then(|| weights.param(&format!("{path}.bias"), [d_out], Init::Zeros));
-        Self {
-            weight,
-            bias,
-            deltas: Vec::new(),
-        }
+        Self { weight, bias, deltas: Vec::new() }
     }
 
     /// A layer without deltas that is trained itself: `weight` is `[d_out, d_in]`, `bias` `[d_out]`.
     pub(crate) fn trainable(weight: Tensor<2>, bias: Tensor<1>) -> Self {
-        Self {
-            weight: Param::from_tensor(weight),
-            bias: Some(Param::from_tensor(bias)),
-            deltas: Vec::new(),
-        }
+        Self { weight: Param::from_tensor(weight), bias: Some(Param::from_tensor(bias)), deltas: Vec::new() }
     }
 
     /// Applies base and active deltas.
@@ -79,20 +71,12 @@ impl Linear {
     /// A layer without deltas whose weight is this one's with every active delta added: `W + Σ s·B·A`.
     #[must_use = "merging returns the merged layer and leaves nothing behind"]
     pub fn merged(self) -> Self {
-        let weight = self
-            .deltas
-            .iter()
-            .filter(|lora| lora.is_active())
-            .fold(self.weight.val(), |w, lora| {
-                let dtype = w.dtype();
-                w + lora.weight_delta().cast(dtype)
-            });
+        let weight = self.deltas.iter().filter(|lora| lora.is_active()).fold(self.weight.val(), |w, lora| {
+            let dtype = w.dtype();
+            w + lora.weight_delta().cast(dtype)
+        });
         let trainable = self.weight.is_require_grad();
         let weight = self.weight.map(|_| weight.detach()).set_require_grad(trainable);
-        Self {
-            weight,
-            bias: self.bias,
-            deltas: Vec::new(),
-        }
+        Self { weight, bias: self.bias, deltas: Vec::new() }
     }
 }

@@ -121,11 +121,7 @@ fn replace<const D: usize>(param: &mut Param<Tensor<D>>, value: Tensor<D>) {
     *param = param.clone().map(|old| {
         let trainable = old.is_require_grad();
         #[cfg(feature = "autodiff")]
-        let value = if old.is_autodiff() {
-            value.inner().autodiff()
-        } else {
-            value
-        };
+        let value = if old.is_autodiff() { value.inner().autodiff() } else { value };
         value.set_require_grad(trainable)
     });
 }
@@ -156,11 +152,7 @@ pub fn for_each_param(model: &mut dyn Walk, mut f: impl FnMut(&Owner, &str, Para
     }
     impl<F: FnMut(&Owner, &str, ParamMut<'_>)> Visitor for Params<F> {
         fn linear(&mut self, path: &str, linear: &mut Linear) {
-            self.0(
-                &Owner::Base,
-                &format!("{path}.weight"),
-                ParamMut::Matrix(&mut linear.weight),
-            );
+            self.0(&Owner::Base, &format!("{path}.weight"), ParamMut::Matrix(&mut linear.weight));
             if let Some(bias) = linear.bias.as_mut() {
                 self.0(&Owner::Base, &format!("{path}.bias"), ParamMut::Vector(bias));
             }
@@ -184,11 +176,7 @@ pub fn for_each_param(model: &mut dyn Walk, mut f: impl FnMut(&Owner, &str, Para
 }
 
 fn join(path: &str, name: &str) -> String {
-    if path.is_empty() {
-        name.to_owned()
-    } else {
-        format!("{path}.{name}")
-    }
+    if path.is_empty() { name.to_owned() } else { format!("{path}.{name}") }
 }
 
 /// Shows the parts of adapters at every place of `model` that has room for some, of whichever method.

@@ -149,9 +149,7 @@ impl Task {
             )));
         }
         if self.class_weighting == ClassWeighting::Balanced && self.kind == TaskKind::Multilabel {
-            return Err(refuse(
-                "class_weighting = \"balanced\" is for tasks with one label per note",
-            ));
+            return Err(refuse("class_weighting = \"balanced\" is for tasks with one label per note"));
         }
         let mut seen = std::collections::BTreeSet::new();
         for label in &self.labels {
@@ -172,11 +170,7 @@ impl Task {
     pub fn target(&self, cell: &str) -> Result<Vec<f32>, Error> {
         let mut row = vec![0.0; self.labels.len()];
         let names: Vec<&str> = match self.kind {
-            TaskKind::Multilabel => cell
-                .split(',')
-                .map(str::trim)
-                .filter(|name| !name.is_empty())
-                .collect(),
+            TaskKind::Multilabel => cell.split(',').map(str::trim).filter(|name| !name.is_empty()).collect(),
             TaskKind::Binary | TaskKind::Multiclass => vec![cell.trim()],
         };
         for name in names {
@@ -184,10 +178,7 @@ impl Task {
                 .labels
                 .iter()
                 .position(|label| label.name == name)
-                .ok_or_else(|| Error::UnknownLabel {
-                    task: self.name.clone(),
-                    label: name.to_owned(),
-                })?;
+                .ok_or_else(|| Error::UnknownLabel { task: self.name.clone(), label: name.to_owned() })?;
             row[class] = 1.0;
         }
         Ok(row)
@@ -195,9 +186,7 @@ impl Task {
 }
 
 fn refuse(reason: impl Into<String>) -> Error {
-    Error::Task {
-        reason: reason.into(),
-    }
+    Error::Task { reason: reason.into() }
 }
 
 #[cfg(test)]
@@ -218,10 +207,7 @@ mod tests {
         assert_eq!(task.target("").expect("no label is a truth too"), [0.0; 3]);
         assert_eq!(
             task.target("402").expect_err("unknown"),
-            Error::UnknownLabel {
-                task: "codes".into(),
-                label: "402".into()
-            }
+            Error::UnknownLabel { task: "codes".into(), label: "402".into() }
         );
     }
 
@@ -234,10 +220,7 @@ mod tests {
             ("\"codes\"", "\"a/b\"", "name"),
         ] {
             let error = read(&CODES.replacen(from, to, 1)).expect_err(named).to_string();
-            assert!(
-                error.contains(named) || error.contains("unknown field"),
-                "{named}: {error}"
-            );
+            assert!(error.contains(named) || error.contains("unknown field"), "{named}: {error}");
         }
     }
 }

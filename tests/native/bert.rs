@@ -49,11 +49,7 @@ fn loss(
 ) -> (f32, BTreeMap<String, Vec<f32>>) {
     let mut targets = Vec::new();
     for label in &expected["class_labels"].values {
-        targets.push(
-            (0..4_u8)
-                .map(|k| f32::from(u8::from(f32::from(k) == *label)))
-                .collect(),
-        );
+        targets.push((0..4_u8).map(|k| f32::from(u8::from(f32::from(k) == *label))).collect());
     }
     let loss = classification_loss(TaskKind::Multiclass, model.logits(batch), &targets, None);
     let loss = loss.sum / loss.weight;
@@ -80,13 +76,8 @@ fn logits_loss_and_every_gradient_equal_transformers() {
     let (loss, mut gradients) = loss(&mut model, &batch, &expected);
     tiny::compare("bert", "loss", &[loss], &expected["loss"].values, F32);
     let mut worst = 0.0_f32;
-    for (name, gradient) in expected
-        .iter()
-        .filter_map(|(n, g)| Some((n.strip_prefix("grad.")?, g)))
-    {
-        let ours = gradients
-            .remove(&format!("base/{name}"))
-            .unwrap_or_else(|| panic!("no {name}"));
+    for (name, gradient) in expected.iter().filter_map(|(n, g)| Some((n.strip_prefix("grad.")?, g))) {
+        let ours = gradients.remove(&format!("base/{name}")).unwrap_or_else(|| panic!("no {name}"));
         worst = worst.max(assert_close(name, &ours, &gradient.values, F32));
     }
     assert!(gradients.is_empty(), "{:?}", gradients.keys());
@@ -104,36 +95,17 @@ fn lora_on_a_bert_equals_python_peft_and_leaves_the_pooler_frozen() {
     stored.attach(&mut model).expect("it fits");
     let batch = tiny::batch(&tiny::notes(&expected), &device);
     let logits = values(model.logits(&batch));
-    tiny::compare(
-        "bert/lora",
-        "logits",
-        &logits,
-        &expected["lora.logits"].values,
-        F32,
-    );
+    tiny::compare("bert/lora", "logits", &logits, &expected["lora.logits"].values, F32);
     let (first, mut gradients) = loss(&mut model, &batch, &expected);
     tiny::compare("bert/lora", "loss", &[first], &expected["lora.loss"].values, F32);
     let mut worst = 0.0_f32;
-    for (name, gradient) in expected
-        .iter()
-        .filter_map(|(n, g)| Some((n.strip_prefix("lora.grad.")?, g)))
-    {
+    for (name, gradient) in expected.iter().filter_map(|(n, g)| Some((n.strip_prefix("lora.grad.")?, g))) {
         let name = name.strip_prefix("base_model.model.").expect("wrapped twice");
-        let owner = if name.starts_with("classifier") {
-            "base"
-        } else {
-            "a"
-        };
-        let ours = gradients
-            .remove(&format!("{owner}/{name}"))
-            .unwrap_or_else(|| panic!("no {name}"));
+        let owner = if name.starts_with("classifier") { "base" } else { "a" };
+        let ours = gradients.remove(&format!("{owner}/{name}")).unwrap_or_else(|| panic!("no {name}"));
         worst = worst.max(assert_close(name, &ours, &gradient.values, F32));
     }
-    assert!(
-        gradients.is_empty(),
-        "frozen, the pooler too: {:?}",
-        gradients.keys()
-    );
+    assert!(gradients.is_empty(), "frozen, the pooler too: {:?}", gradients.keys());
     tiny::table_line("bert/lora", "gradients", worst, F32);
 
     // What is written is what was read, head included.
@@ -142,10 +114,7 @@ fn lora_on_a_bert_equals_python_peft_and_leaves_the_pooler_frozen() {
         clinlora_tests::parse_golden(&fs::read(golden("bert/lora/adapter_model.safetensors")).unwrap());
     let ours = clinlora_tests::parse_golden(&files.weights);
     assert!(ours.keys().eq(theirs.keys()), "{:?}", ours.keys());
-    assert!(
-        ours.iter()
-            .all(|(name, tensor)| tensor.values == theirs[name].values)
-    );
+    assert!(ours.iter().all(|(name, tensor)| tensor.values == theirs[name].values));
     let mut again = classifier(&expected, &device);
     reread(&files, "b", &device).attach(&mut again).expect("it fits");
     assert_eq!(values(again.logits(&batch)), logits);
@@ -190,11 +159,7 @@ fn dropout_acts_in_training_alone() {
     let ModelConfig::Bert(config) = config() else {
         panic!("a BERT");
     };
-    let dropping = BertConfig {
-        hidden_dropout_prob: 0.3,
-        attention_probs_dropout_prob: 0.2,
-        ..config
-    };
+    let dropping = BertConfig { hidden_dropout_prob: 0.3, attention_probs_dropout_prob: 0.2, ..config };
     let pooled = |config: &BertConfig, device: &Device| {
         let mut weights = weights(&golden("bert/model"), device);
         let model = Bert::build(config, &mut weights);
@@ -212,18 +177,10 @@ fn what_needs_a_decoder_is_refused_on_an_encoder() {
     let expected = read_golden("bert", "golden.safetensors");
     let mut model = classifier(&expected, &device);
     let prefix = AdapterConfig::Prefix(PrefixConfig::default());
-    let error = stack::attach(&mut model, "p", &prefix, 1, &device)
-        .unwrap_err()
-        .to_string();
+    let error = stack::attach(&mut model, "p", &prefix, 1, &device).unwrap_err().to_string();
     assert!(error.contains("prefix needs a decoder"), "{error}");
-    for folder in [
-        "peft_prefix/plain",
-        "peft_adaption_prompt/mha",
-        "peft_prompt/random",
-    ] {
-        let error = read(&golden(folder), "p", &device)
-            .attach(&mut model)
-            .unwrap_err();
+    for folder in ["peft_prefix/plain", "peft_adaption_prompt/mha", "peft_prompt/random"] {
+        let error = read(&golden(folder), "p", &device).attach(&mut model).unwrap_err();
         assert!(error.to_string().contains("needs a decoder"), "{folder}: {error}");
     }
     let lora = read(&golden("peft_stack/downstream"), "l", &device);

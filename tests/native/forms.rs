@@ -23,9 +23,7 @@ fn load(folder: &Path, config: &LlamaConfig, device: &Device, dtype: DType) -> (
     let mut weights = CheckpointWeights::new("golden", sources, device, dtype);
     let model = CausalLm::build(config, &mut weights);
     let fingerprint = weights.fingerprint();
-    weights
-        .finish()
-        .unwrap_or_else(|e| panic!("{}: {e}", folder.display()));
+    weights.finish().unwrap_or_else(|e| panic!("{}: {e}", folder.display()));
     (model, fingerprint)
 }
 
@@ -42,10 +40,7 @@ fn logits(form: &str, base: &str, (case, key): (&str, &str), dtype: DType) -> (V
     let (model, _) = load(&golden("checkpoint_forms").join(form), &config, &device, dtype);
     let mask = &expected["attention_mask"].values;
     let actual = values(model.logits(&tiny::batch(&tiny::notes(&expected), &device)));
-    (
-        tiny::unpadded(&actual, mask),
-        tiny::unpadded(&expected[key].values, mask),
-    )
+    (tiny::unpadded(&actual, mask), tiny::unpadded(&expected[key].values, mask))
 }
 
 #[test]
@@ -59,13 +54,7 @@ fn every_form_of_a_checkpoint_gives_the_logits_of_its_values() {
         ("bin_shards", "llama_mha", rounded("logits.bf16")),
     ] {
         let (actual, expected) = logits(form, base, expected, DType::F32);
-        tiny::compare(
-            &format!("{form} checkpoint of {base}"),
-            "logits",
-            &actual,
-            &expected,
-            F32,
-        );
+        tiny::compare(&format!("{form} checkpoint of {base}"), "logits", &actual, &expected, F32);
         let relative = relative_error(&actual, &expected);
         assert!(relative <= BF16, "{form}: {relative:e} relative");
     }
@@ -75,24 +64,11 @@ fn every_form_of_a_checkpoint_gives_the_logits_of_its_values() {
 /// here than in Transformers.
 #[test]
 fn computing_in_bf16_is_as_close_to_f32_as_in_transformers() {
-    let (ours, exact) = logits(
-        "bf16",
-        "llama_mha",
-        ("checkpoint_forms", "logits.bf16"),
-        DType::BF16,
-    );
-    let (_, theirs) = logits(
-        "bf16",
-        "llama_mha",
-        ("checkpoint_forms", "logits.bf16_compute"),
-        DType::F32,
-    );
+    let (ours, exact) = logits("bf16", "llama_mha", ("checkpoint_forms", "logits.bf16"), DType::BF16);
+    let (_, theirs) = logits("bf16", "llama_mha", ("checkpoint_forms", "logits.bf16_compute"), DType::F32);
     let (ours, theirs) = (relative_error(&ours, &exact), relative_error(&theirs, &exact));
     println!("bf16 compute, relative error of the logits: {ours:.1e}, in Transformers {theirs:.1e}");
-    assert!(
-        ours > 0.0 && ours <= 1.5 * theirs,
-        "{ours:e} against {theirs:e} in Transformers"
-    );
+    assert!(ours > 0.0 && ours <= 1.5 * theirs, "{ours:e} against {theirs:e} in Transformers");
 }
 
 #[test]
@@ -102,17 +78,10 @@ fn copies_of_a_checkpoint_in_other_forms_have_its_fingerprint() {
     let fingerprint = |folder: &Path, dtype| load(folder, &config, &device, dtype).1;
     let original = fingerprint(&golden("llama_mha/model"), DType::F32);
     let forms = golden("checkpoint_forms");
-    for (form, dtype) in [
-        ("shards", DType::F32),
-        ("bf16", DType::F32),
-        ("bf16", DType::BF16),
-        ("bin_shards", DType::F32),
-    ] {
-        assert_eq!(
-            fingerprint(&forms.join(form), dtype),
-            original,
-            "{form} as {dtype:?}"
-        );
+    for (form, dtype) in
+        [("shards", DType::F32), ("bf16", DType::F32), ("bf16", DType::BF16), ("bin_shards", DType::F32)]
+    {
+        assert_eq!(fingerprint(&forms.join(form), dtype), original, "{form} as {dtype:?}");
     }
     let config = tiny::config("llama_gqa/model/config.json");
     let other = load(&forms.join("legacy"), &config, &device, DType::F32).1;
@@ -143,22 +112,13 @@ fn an_adapter_over_a_bf16_base_is_f32_and_trains() {
     let device = Device::flex().autodiff();
     let config = tiny::config("llama_mha/model/config.json");
     let (mut model, _) = load(&golden("checkpoint_forms/bf16"), &config, &device, DType::BF16);
-    tiny::adapter("peft_lora/adapter", "lora", &device)
-        .attach(&mut model)
-        .unwrap();
+    tiny::adapter("peft_lora/adapter", "lora", &device).attach(&mut model).unwrap();
     let base = tiny::bits(&mut model, &Owner::Base);
     let table = training::training(json!({}));
     let history = training::train("peft_lora", &mut model, &table, &device);
-    assert!(
-        tiny::bits(&mut model, &Owner::Base) == base,
-        "the base was written"
-    );
+    assert!(tiny::bits(&mut model, &Owner::Base) == base, "the base was written");
     for_each_param(&mut model, |owner, name, param| {
-        let expected = if *owner == Owner::Base {
-            DType::BF16
-        } else {
-            DType::F32
-        };
+        let expected = if *owner == Owner::Base { DType::BF16 } else { DType::F32 };
         assert_eq!(param.flat().dtype(), expected, "{name}");
     });
     let expected = &read_golden("peft_lora", "golden.safetensors")["curve"].values;

@@ -42,15 +42,9 @@ fn a_truncated_file_is_refused_wherever_it_was_cut() {
     let whole = whole_file();
     let header = 8 + usize::try_from(u64::from_le_bytes(whole[..8].try_into().unwrap())).unwrap();
     let inside = (1..64).map(|i| i * whole.len() / 64);
-    for length in [0, 1, 7, 8, 9, header - 1, header, header + 1, whole.len() - 1]
-        .into_iter()
-        .chain(inside)
-    {
+    for length in [0, 1, 7, 8, 9, header - 1, header, header + 1, whole.len() - 1].into_iter().chain(inside) {
         let message = refusal(whole[..length].to_vec());
-        assert!(
-            message.starts_with("model.safetensors: "),
-            "{length} bytes: {message}"
-        );
+        assert!(message.starts_with("model.safetensors: "), "{length} bytes: {message}");
     }
     let mut longer = whole;
     longer.push(0);
@@ -73,57 +67,21 @@ fn a_header_that_lies_is_refused() {
             json!({"a": f32s(json!([2]), json!([0, 8])), "b": f32s(json!([2]), json!([0, 8]))}),
             8,
         ),
-        (
-            "a gap",
-            json!({"a": f32s(json!([2]), json!([0, 8])), "b": f32s(json!([2]), json!([12, 20]))}),
-            20,
-        ),
-        (
-            "a gap in front",
-            json!({"a": f32s(json!([2]), json!([4, 12]))}),
-            12,
-        ),
-        (
-            "bytes left over",
-            json!({"a": f32s(json!([2]), json!([0, 8]))}),
-            12,
-        ),
-        (
-            "beyond the end",
-            json!({"a": f32s(json!([4]), json!([0, 16]))}),
-            8,
-        ),
+        ("a gap", json!({"a": f32s(json!([2]), json!([0, 8])), "b": f32s(json!([2]), json!([12, 20]))}), 20),
+        ("a gap in front", json!({"a": f32s(json!([2]), json!([4, 12]))}), 12),
+        ("bytes left over", json!({"a": f32s(json!([2]), json!([0, 8]))}), 12),
+        ("beyond the end", json!({"a": f32s(json!([4]), json!([0, 16]))}), 8),
         ("backwards", json!({"a": f32s(json!([2]), json!([8, 0]))}), 8),
-        (
-            "larger than its bytes",
-            json!({"a": f32s(json!([3]), json!([0, 8]))}),
-            8,
-        ),
-        (
-            "a shape whose product overflows",
-            json!({"a": f32s(json!([huge, huge]), json!([0, 8]))}),
-            8,
-        ),
-        (
-            "a shape whose bytes overflow",
-            json!({"a": f32s(json!([huge]), json!([0, 8]))}),
-            8,
-        ),
+        ("larger than its bytes", json!({"a": f32s(json!([3]), json!([0, 8]))}), 8),
+        ("a shape whose product overflows", json!({"a": f32s(json!([huge, huge]), json!([0, 8]))}), 8),
+        ("a shape whose bytes overflow", json!({"a": f32s(json!([huge]), json!([0, 8]))}), 8),
         (
             "offsets near the largest number",
             json!({"a": f32s(json!([2]), json!([u64::MAX - 7, u64::MAX]))}),
             8,
         ),
-        (
-            "a negative size",
-            json!({"a": f32s(json!([-2]), json!([0, 8]))}),
-            8,
-        ),
-        (
-            "an unknown number format",
-            json!({"a": {"dtype": "F31", "shape": [2], "data_offsets": [0, 8]}}),
-            8,
-        ),
+        ("a negative size", json!({"a": f32s(json!([-2]), json!([0, 8]))}), 8),
+        ("an unknown number format", json!({"a": {"dtype": "F31", "shape": [2], "data_offsets": [0, 8]}}), 8),
         ("no offsets", json!({"a": {"dtype": "F32", "shape": [2]}}), 8),
         ("not an object", json!([1, 2]), 8),
     ] {
@@ -159,11 +117,7 @@ fn no_damage_of_a_header_makes_reading_panic() {
             if let Ok(file) = SafetensorsFile::open("model.safetensors", bytes) {
                 for tensor in file.tensors() {
                     let read = file.read(&tensor.name);
-                    assert!(
-                        read.is_ok() || matches!(read, Err(Error::Container { .. })),
-                        "{}",
-                        tensor.name
-                    );
+                    assert!(read.is_ok() || matches!(read, Err(Error::Container { .. })), "{}", tensor.name);
                 }
             }
         }
@@ -184,10 +138,7 @@ fn load(change: impl FnOnce(&mut BTreeMap<String, Stored>)) -> Result<CausalLm, 
 fn all_missing_unexpected_and_misshapen_tensors_are_listed_at_once() {
     let error = load(|tensors| {
         tensors.retain(|name, _| !name.ends_with("q_proj.weight") && name != "model.norm.weight");
-        for (_, stored) in tensors
-            .iter_mut()
-            .filter(|(name, _)| name.ends_with("gate_proj.weight"))
-        {
+        for (_, stored) in tensors.iter_mut().filter(|(name, _)| name.ends_with("gate_proj.weight")) {
             stored.shape.reverse();
         }
         for name in ["3.mlp.up_proj", "0.self_attn.q_norm"] {
@@ -195,18 +146,10 @@ fn all_missing_unexpected_and_misshapen_tensors_are_listed_at_once() {
         }
     })
     .err();
-    let layers = |name: &str| {
-        (0..3)
-            .map(|i| format!("model.layers.{i}.{name}"))
-            .collect::<Vec<_>>()
-    };
+    let layers = |name: &str| (0..3).map(|i| format!("model.layers.{i}.{name}")).collect::<Vec<_>>();
     let mut missing = layers("self_attn.q_proj.weight");
     missing.push("model.norm.weight".into());
-    let misshapen = |name: String| Misshapen {
-        name,
-        expected: vec![51, 24],
-        found: vec![24, 51],
-    };
+    let misshapen = |name: String| Misshapen { name, expected: vec![51, 24], found: vec![24, 51] };
     assert_eq!(
         error,
         Some(Error::Tensors {
@@ -216,10 +159,7 @@ fn all_missing_unexpected_and_misshapen_tensors_are_listed_at_once() {
                 "model.layers.0.self_attn.q_norm.weight".into(),
                 "model.layers.3.mlp.up_proj.weight".into()
             ],
-            misshapen: layers("mlp.gate_proj.weight")
-                .into_iter()
-                .map(misshapen)
-                .collect(),
+            misshapen: layers("mlp.gate_proj.weight").into_iter().map(misshapen).collect(),
         })
     );
 }
@@ -232,23 +172,15 @@ fn weights_that_are_not_finite_or_of_another_kind_are_refused_by_name() {
             let stored = tensors.get_mut(NAME).unwrap();
             stored.bytes[400..404].copy_from_slice(&bad.to_le_bytes());
         });
-        let error = error
-            .expect_err("a weight that is not finite is refused")
-            .to_string();
-        assert!(
-            error.contains("not finite") && error.contains(NAME),
-            "{bad}: {error}"
-        );
+        let error = error.expect_err("a weight that is not finite is refused").to_string();
+        assert!(error.contains("not finite") && error.contains(NAME), "{bad}: {error}");
     }
     for dtype in [safetensors::Dtype::I32, safetensors::Dtype::U32] {
         let error = load(|tensors| {
             tensors.get_mut(NAME).unwrap().dtype = dtype;
         });
         let error = error.expect_err("whole numbers are no weights").to_string();
-        assert!(
-            error.contains(NAME) && error.contains(&format!("{dtype:?}")),
-            "{error}"
-        );
+        assert!(error.contains(NAME) && error.contains(&format!("{dtype:?}")), "{error}");
     }
 }
 
@@ -293,21 +225,13 @@ fn a_pickle_that_would_run_a_command_does_not_run_it() {
     for form in ["zip.bin", "legacy.bin"] {
         let folder = tempfile::tempdir().unwrap();
         let bytes = std::fs::read(golden("checkpoint_forms/hostile").join(form)).unwrap();
-        assert!(
-            bytes
-                .windows(TRACE.len())
-                .any(|window| window == TRACE.as_bytes()),
-            "{form} is hostile"
-        );
+        assert!(bytes.windows(TRACE.len()).any(|window| window == TRACE.as_bytes()), "{form} is hostile");
         std::fs::write(folder.path().join("pytorch_model.bin"), bytes).unwrap();
         let outcome = load_folder(folder.path());
         assert!(!Path::new(TRACE).exists(), "{form}: the command ran");
         let message = outcome.expect_err("the file is no checkpoint");
         println!("{form}: {message}");
-        assert!(
-            message.contains("pytorch_model.bin") || message.contains("missing"),
-            "{form}: {message}"
-        );
+        assert!(message.contains("pytorch_model.bin") || message.contains("missing"), "{form}: {message}");
     }
 }
 

@@ -67,11 +67,7 @@ pub(crate) fn read(folder: &Path, name: &str, device: &Device) -> StoredAdapter 
     let json = fs::read(folder.join("adapter_config.json")).expect("a golden adapter");
     let weights = open_file(&folder.join("adapter_model.safetensors"));
     let stored = StoredAdapter::read(name, &json, &weights, device).expect("an adapter of PEFT");
-    assert_eq!(
-        stored.warnings,
-        Vec::<String>::new(),
-        "every key of PEFT is known"
-    );
+    assert_eq!(stored.warnings, Vec::<String>::new(), "every key of PEFT is known");
     let encoder = folder.join("encoder.safetensors");
     if encoder.exists() {
         return stored.with_encoder(&open_file(&encoder)).expect("its encoder");
@@ -102,17 +98,14 @@ fn batch(notes: &[Vec<u32>], device: &Device) -> TokenBatch {
 pub(crate) fn logits(model: &CausalLm, notes: &[Vec<u32>], device: &Device) -> Vec<f32> {
     let logits = model.logits(&batch(notes, device));
     let rows = notes.iter().enumerate();
-    rows.flat_map(|(i, note)| values(logits.clone().narrow(0, i, 1).narrow(1, 0, note.len())))
-        .collect()
+    rows.flat_map(|(i, note)| values(logits.clone().narrow(0, i, 1).narrow(1, 0, note.len()))).collect()
 }
 
 fn golden_logits(expected: &BTreeMap<String, Golden>, name: &str) -> Vec<f32> {
     let (logits, mask) = (&expected[name], &expected["attention_mask"]);
     let width = *logits.shape.last().expect("logits have labels");
     let rows = logits.values.chunks_exact(width).zip(&mask.values);
-    rows.filter(|(_, m)| **m > 0.0)
-        .flat_map(|(row, _)| row.to_vec())
-        .collect()
+    rows.filter(|(_, m)| **m > 0.0).flat_map(|(row, _)| row.to_vec()).collect()
 }
 
 /// Mean loss, and by our name the gradient of everything that has one.
@@ -155,10 +148,7 @@ impl AdamW {
                 return;
             };
             let zeros = || (vec![0.0; g.len()], vec![0.0; g.len()]);
-            let (m, v) = self
-                .moments
-                .entry(format!("{owner}/{name}"))
-                .or_insert_with(zeros);
+            let (m, v) = self.moments.entry(format!("{owner}/{name}")).or_insert_with(zeros);
             let mut p = values(param.flat());
             for i in 0..p.len() {
                 m[i] = beta1 * m[i] + (1.0 - beta1) * g[i];
@@ -185,9 +175,7 @@ fn logits_loss_gradients_and_ten_updates_equal_python_peft() {
         let expected = read_golden(case, "golden.safetensors");
         let notes = notes(&expected);
         let mut model = causal_lm(base, &device);
-        read(&golden(case).join(variant), "a", &device)
-            .attach(&mut model)
-            .expect("it fits");
+        read(&golden(case).join(variant), "a", &device).attach(&mut model).expect("it fits");
         let of = |name: &str| &expected[&format!("{variant}.{name}")];
         let line = |what: &str, worst: f32| println!("| {case}/{variant} | {what} | {worst:.1e} |");
 
@@ -199,20 +187,13 @@ fn logits_loss_gradients_and_ten_updates_equal_python_peft() {
         line("loss", assert_close("loss", &[loss], &of("loss").values, F32));
         let prefix = format!("{variant}.grad.");
         let mut worst = 0.0_f32;
-        for (name, gradient) in expected
-            .iter()
-            .filter_map(|(n, g)| Some((n.strip_prefix(&prefix)?, g)))
-        {
+        for (name, gradient) in expected.iter().filter_map(|(n, g)| Some((n.strip_prefix(&prefix)?, g))) {
             let ours = gradients
                 .remove(&format!("a/{}", own_name(name)))
                 .unwrap_or_else(|| panic!("{case}/{variant}: no gradient of {name}"));
             worst = worst.max(assert_close(name, &ours, &gradient.values, F32));
         }
-        assert!(
-            gradients.is_empty(),
-            "{case}/{variant}: gradients of {:?} too",
-            gradients.keys()
-        );
+        assert!(gradients.is_empty(), "{case}/{variant}: gradients of {:?} too", gradients.keys());
         line("gradients", worst);
 
         let (mut optimiser, mut curve) = (AdamW::default(), Vec::new());
@@ -221,10 +202,7 @@ fn logits_loss_gradients_and_ten_updates_equal_python_peft() {
             curve.push(loss);
             optimiser.step(&mut model, &gradients);
         }
-        line(
-            "10-step curve",
-            assert_close("curve", &curve, &of("curve").values, CURVE),
-        );
+        line("10-step curve", assert_close("curve", &curve, &of("curve").values, CURVE));
         assert!(curve[9] < curve[0], "training lowers the loss");
     }
 }
@@ -262,25 +240,10 @@ fn a_text_fills_a_fresh_prompt_as_in_peft() {
     let device = Device::flex();
     let expected = read_golden("peft_prompt", "golden.safetensors");
     for name in ["text_short", "text_long"] {
-        #[expect(
-            clippy::cast_possible_truncation,
-            clippy::cast_sign_loss,
-            reason = "token ids"
-        )]
-        let ids: Vec<u32> = expected[&format!("{name}_ids")]
-            .values
-            .iter()
-            .map(|id| *id as u32)
-            .collect();
-        let init = PromptInit::Text {
-            text: name.into(),
-            tokenizer: "base".into(),
-            ids,
-        };
-        let config = AdapterConfig::Prompt(PromptConfig {
-            num_virtual_tokens: 6,
-            init,
-        });
+        #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "token ids")]
+        let ids: Vec<u32> = expected[&format!("{name}_ids")].values.iter().map(|id| *id as u32).collect();
+        let init = PromptInit::Text { text: name.into(), tokenizer: "base".into(), ids };
+        let config = AdapterConfig::Prompt(PromptConfig { num_virtual_tokens: 6, init });
         let mut model = causal_lm("llama_mha/model", &device);
         attach(&mut model, "a", &config, 1, &device).expect("attached");
         let mut table = Vec::new();
@@ -309,24 +272,15 @@ fn configs() -> Vec<AdapterConfig> {
             target_modules: ["q_proj", "k_proj", "v_proj", "o_proj"].map(String::from).into(),
             ..LoraConfig::default()
         }),
-        AdapterConfig::AdaptionPrompt(AdaptionPromptConfig {
-            adapter_len: 4,
-            adapter_layers: 2,
-        }),
-        AdapterConfig::Prefix(PrefixConfig {
-            num_virtual_tokens: 3,
-            ..PrefixConfig::default()
-        }),
+        AdapterConfig::AdaptionPrompt(AdaptionPromptConfig { adapter_len: 4, adapter_layers: 2 }),
+        AdapterConfig::Prefix(PrefixConfig { num_virtual_tokens: 3, ..PrefixConfig::default() }),
         AdapterConfig::Prefix(PrefixConfig {
             num_virtual_tokens: 2,
             projection: true,
             encoder_hidden_size: Some(7),
             zero_init: false,
         }),
-        AdapterConfig::Prompt(PromptConfig {
-            num_virtual_tokens: 5,
-            init: PromptInit::Random,
-        }),
+        AdapterConfig::Prompt(PromptConfig { num_virtual_tokens: 5, init: PromptInit::Random }),
         AdapterConfig::PTuning(p_tuning(EncoderKind::Mlp)),
         AdapterConfig::PTuning(p_tuning(EncoderKind::Lstm)),
     ]
@@ -373,27 +327,15 @@ fn every_method_keeps_the_contract() {
         for_each_param(&mut model, |owner, name, param| {
             let is_own = *owner != Owner::Base;
             assert_eq!(param.is_trainable(), is_own, "{what}: {name}");
-            assert_eq!(
-                gradients.contains_key(&format!("a/{name}")) && is_own,
-                is_own,
-                "{what}: {name}"
-            );
+            assert_eq!(gradients.contains_key(&format!("a/{name}")) && is_own, is_own, "{what}: {name}");
             count += if is_own { param.shape().iter().product() } else { 0 };
         });
         assert!(gradients.keys().all(|name| name.starts_with("a/")), "{what}");
         let shape = DecoderShape::from(&self::config("llama_gqa/model"));
         let sites = self::config("llama_gqa/model").sites();
-        assert_eq!(
-            count,
-            config.num_params("a", &sites, Some(&shape)).expect("sound"),
-            "{what}"
-        );
+        assert_eq!(count, config.num_params("a", &sites, Some(&shape)).expect("sound"), "{what}");
         AdamW::default().step(&mut model, &gradients);
-        assert_eq!(
-            base_values(&mut model),
-            before,
-            "{what}: an update left the base alone"
-        );
+        assert_eq!(base_values(&mut model), before, "{what}: an update left the base alone");
 
         // Saved, read back: the same logits; frozen: no gradients; inactive or detached: the base, to the bit.
         let active = logits(&model, &notes, &device);
@@ -428,10 +370,8 @@ fn padding_changes_nothing_behind_prefixes_and_virtual_tokens() {
     }
     assert_eq!(adapters(&mut model).len(), configs().len());
     let together = logits(&model, &notes, &device);
-    let alone: Vec<f32> = notes
-        .iter()
-        .flat_map(|note| logits(&model, std::slice::from_ref(note), &device))
-        .collect();
+    let alone: Vec<f32> =
+        notes.iter().flat_map(|note| logits(&model, std::slice::from_ref(note), &device)).collect();
     assert_close("padded against alone", &together, &alone, F32);
 }
 
@@ -471,10 +411,7 @@ fn only_lora_merges_and_prompts_see_merged_projections_as_they_saw_the_deltas() 
         let mut model = causal_lm("llama_gqa/model", &device);
         attach(&mut model, "p", config, 3, &device).expect("attached");
         let error = merge(model).expect_err(config.method()).to_string();
-        assert!(
-            error.contains("adapter p") && error.contains("only LoRA"),
-            "{error}"
-        );
+        assert!(error.contains("adapter p") && error.contains("only LoRA"), "{error}");
     }
     let stacked = |merged: bool| {
         let mut model = causal_lm("llama_gqa/model", &device);
@@ -507,9 +444,7 @@ fn a_stack_of_five_methods_equals_pefts_modules_composed_by_hand() {
         ("prompt", "peft_prompt/random"),
         ("encoded", "peft_p_tuning/lstm"),
     ] {
-        read(&golden(folder), name, &device)
-            .attach(&mut model)
-            .expect("it fits");
+        read(&golden(folder), name, &device).attach(&mut model).expect("it fits");
     }
     let wanted = golden_logits(&expected, "logits");
     let worst = assert_close("logits", &logits(&model, &notes, &device), &wanted, F32);
@@ -518,10 +453,7 @@ fn a_stack_of_five_methods_equals_pefts_modules_composed_by_hand() {
     assert_close("loss", &[loss], &expected["loss"].values, F32);
     let mut worst = 0.0_f32;
     let mut compared = 0;
-    for (name, gradient) in expected
-        .iter()
-        .filter_map(|(n, g)| Some((n.strip_prefix("grad.")?, g)))
-    {
+    for (name, gradient) in expected.iter().filter_map(|(n, g)| Some((n.strip_prefix("grad.")?, g))) {
         let (adapter, name) = name.split_once('.').expect("adapter and name");
         let ours = &gradients[&format!("{adapter}/{}", own_name(name))];
         worst = worst.max(assert_close(name, ours, &gradient.values, F32));

@@ -35,11 +35,7 @@ fn attach_changed(
     };
     let mut model = causal_lm(base, &Device::flex());
     let attached = read()?.attach(&mut model).map_err(|e| e.to_string());
-    assert_eq!(
-        adapters(&mut model).is_empty(),
-        attached.is_err(),
-        "whole or not at all"
-    );
+    assert_eq!(adapters(&mut model).is_empty(), attached.is_err(), "whole or not at all");
     attached?;
     read()
 }
@@ -48,99 +44,24 @@ fn attach_changed(
 fn what_would_change_the_numbers_is_refused_by_name_and_what_would_not_is_read() {
     let mha = "llama_mha/model";
     for (folder, key, value, named) in [
-        (
-            "peft_prefix/plain",
-            "peft_type",
-            json!("IA3"),
-            "peft_type = \"IA3\" is not supported",
-        ),
+        ("peft_prefix/plain", "peft_type", json!("IA3"), "peft_type = \"IA3\" is not supported"),
         ("peft_prefix/plain", "peft_type", Value::Null, "has no peft_type"),
-        (
-            "peft_prefix/plain",
-            "num_virtual_tokens",
-            Value::Null,
-            "has no num_virtual_tokens",
-        ),
-        (
-            "peft_prefix/plain",
-            "num_virtual_tokens",
-            json!(4),
-            "expected [4, 144], found [5, 144]",
-        ),
-        (
-            "peft_prefix/plain",
-            "num_virtual_tokens",
-            json!("five"),
-            "not a whole number",
-        ),
-        (
-            "peft_prefix/plain",
-            "num_attention_heads",
-            json!(2),
-            "num_attention_heads = 2; this one has 4",
-        ),
-        (
-            "peft_prefix/plain",
-            "num_transformer_submodules",
-            json!(2),
-            "num_transformer_submodules",
-        ),
+        ("peft_prefix/plain", "num_virtual_tokens", Value::Null, "has no num_virtual_tokens"),
+        ("peft_prefix/plain", "num_virtual_tokens", json!(4), "expected [4, 144], found [5, 144]"),
+        ("peft_prefix/plain", "num_virtual_tokens", json!("five"), "not a whole number"),
+        ("peft_prefix/plain", "num_attention_heads", json!(2), "num_attention_heads = 2; this one has 4"),
+        ("peft_prefix/plain", "num_transformer_submodules", json!(2), "num_transformer_submodules"),
         ("peft_prefix/plain", "init_weights", json!("ones"), "init_weights"),
-        (
-            "peft_prompt/random",
-            "token_dim",
-            json!(32),
-            "token_dim = 32; this one has 24",
-        ),
-        (
-            "peft_prompt/random",
-            "prompt_tuning_init",
-            json!("X"),
-            "prompt_tuning_init",
-        ),
-        (
-            "peft_prompt/random",
-            "modules_to_save",
-            json!(["lm_head"]),
-            "modules_to_save",
-        ),
-        (
-            "peft_p_tuning/mlp",
-            "encoder_reparameterization_type",
-            json!("CNN"),
-            "encoder_reparam",
-        ),
-        (
-            "peft_adaption_prompt/mha",
-            "adapter_len",
-            Value::Null,
-            "has no adapter_len",
-        ),
-        (
-            "peft_adaption_prompt/mha",
-            "adapter_layers",
-            json!(9),
-            "the model has 3 layers",
-        ),
-        (
-            "peft_adaption_prompt/mha",
-            "adapter_layers",
-            json!(1),
-            "unexpected",
-        ),
+        ("peft_prompt/random", "token_dim", json!(32), "token_dim = 32; this one has 24"),
+        ("peft_prompt/random", "prompt_tuning_init", json!("X"), "prompt_tuning_init"),
+        ("peft_prompt/random", "modules_to_save", json!(["lm_head"]), "modules_to_save"),
+        ("peft_p_tuning/mlp", "encoder_reparameterization_type", json!("CNN"), "encoder_reparam"),
+        ("peft_adaption_prompt/mha", "adapter_len", Value::Null, "has no adapter_len"),
+        ("peft_adaption_prompt/mha", "adapter_layers", json!(9), "the model has 3 layers"),
+        ("peft_adaption_prompt/mha", "adapter_layers", json!(1), "unexpected"),
         ("peft_adaption_prompt/mha", "adapter_layers", json!(3), "missing"),
-        (
-            "peft_adaption_prompt/mha",
-            "target_modules",
-            json!("mlp"),
-            "target_modules",
-        ),
-        (
-            "peft_adaption_prompt/mha",
-            "task_type",
-            json!("QUESTION_ANS"),
-            "task_type",
-        ),
+        ("peft_adaption_prompt/mha", "target_modules", json!("mlp"), "target_modules"),
+        ("peft_adaption_prompt/mha", "task_type", json!("QUESTION_ANS"), "task_type"),
     ] {
         let change = |config: &mut Map<String, Value>| {
             config.insert(key.into(), value.clone());
@@ -169,11 +90,7 @@ fn values_that_are_not_finite_and_tensors_of_other_methods_are_refused() {
         ("peft_prefix/plain", WEIGHTS, "prompt_embeddings"),
         ("peft_prompt/random", WEIGHTS, "prompt_embeddings"),
         ("peft_p_tuning/mlp", ENCODER, "mlp_head.2.bias"),
-        (
-            "peft_adaption_prompt/mha",
-            WEIGHTS,
-            "base_model.model.model.layers.2.self_attn.adaption_gate",
-        ),
+        ("peft_adaption_prompt/mha", WEIGHTS, "base_model.model.model.layers.2.self_attn.adaption_gate"),
     ] {
         let edited = tiny::edited(&format!("{folder}/{file}"), |tensors| {
             let bytes = &mut tensors.get_mut(tensor).unwrap().bytes;
@@ -183,26 +100,15 @@ fn values_that_are_not_finite_and_tensors_of_other_methods_are_refused() {
         let config = fs::read(golden(folder).join(CONFIG)).unwrap();
         let weights = open_file(&golden(folder).join(WEIGHTS));
         let read = |weights: &dyn TensorSource| StoredAdapter::read("a", &config, weights, &device);
-        let error = if file == ENCODER {
-            read(&weights).unwrap().with_encoder(&edited)
-        } else {
-            read(&edited)
-        };
+        let error =
+            if file == ENCODER { read(&weights).unwrap().with_encoder(&edited) } else { read(&edited) };
         let error = error.unwrap_err().to_string();
-        assert!(
-            error.contains(tensor) && error.contains("not finite"),
-            "{folder}: {error}"
-        );
+        assert!(error.contains(tensor) && error.contains("not finite"), "{folder}: {error}");
     }
     let config = fs::read(golden("peft_prefix/plain").join(CONFIG)).unwrap();
     let lora = open_file(&golden("peft_lora/adapter").join(WEIGHTS));
-    let error = StoredAdapter::read("a", &config, &lora, &device)
-        .unwrap_err()
-        .to_string();
-    assert!(
-        error.contains("lora_A") && error.contains("missing (1)"),
-        "{error}"
-    );
+    let error = StoredAdapter::read("a", &config, &lora, &device).unwrap_err().to_string();
+    assert!(error.contains("lora_A") && error.contains("missing (1)"), "{error}");
 }
 
 #[test]
@@ -216,11 +122,7 @@ fn an_encoder_of_another_adapter_is_noticed() {
     assert!(read().lacks_encoder());
     let mut model = causal_lm("llama_mha/model", &device);
     let other = open_file(&golden("peft_p_tuning/lstm").join(ENCODER));
-    let error = read()
-        .with_encoder(&other)
-        .unwrap()
-        .attach(&mut model)
-        .unwrap_err();
+    let error = read().with_encoder(&other).unwrap().attach(&mut model).unwrap_err();
     assert!(error.to_string().contains("unexpected"), "{error}");
 
     // The right shapes and other values: a fresh encoder of the same kind.
@@ -230,11 +132,7 @@ fn an_encoder_of_another_adapter_is_noticed() {
     let path = tempfile::tempdir().unwrap();
     let path = path.path().join(ENCODER);
     fs::write(&path, fresh.encoder.unwrap()).unwrap();
-    let error = stored
-        .with_encoder(&open_file(&path))
-        .unwrap()
-        .attach(&mut model)
-        .unwrap_err();
+    let error = stored.with_encoder(&open_file(&path)).unwrap().attach(&mut model).unwrap_err();
     assert!(error.to_string().contains("different adapters"), "{error}");
     assert_eq!(adapters(&mut model), ["fresh"]);
 
@@ -259,17 +157,9 @@ fn without_its_encoder_an_adapter_works_and_trains_as_a_table() {
         stored.attach(&mut table).unwrap();
         let mut encoded = causal_lm("llama_mha/model", &device);
         read(&path, "a", &device).attach(&mut encoded).unwrap();
-        assert_close(
-            folder,
-            &logits(&table, &notes, &device),
-            &logits(&encoded, &notes, &device),
-            F32,
-        );
+        assert_close(folder, &logits(&table, &notes, &device), &logits(&encoded, &notes, &device), F32);
         let files = store::write(&mut table, "a", &kept, TaskType::CausalLm, "base").unwrap();
-        assert!(
-            files.encoder.is_none(),
-            "{folder}: a table has no encoder to keep"
-        );
+        assert!(files.encoder.is_none(), "{folder}: a table has no encoder to keep");
     }
 }
 
@@ -350,25 +240,15 @@ fn python_peft_reads_our_folders_of_every_method() {
                 assert_same_values(&case, &bytes, &golden);
             } else {
                 let place = home.join("README.md");
-                assert!(
-                    bytes == golden,
-                    "{case}/{name} is written otherwise; see {}",
-                    place.display()
-                );
+                assert!(bytes == golden, "{case}/{name} is written otherwise; see {}", place.display());
             }
-            let sum: String = Sha256::digest(&golden)
-                .iter()
-                .map(|byte| format!("{byte:02x}"))
-                .collect();
+            let sum: String = Sha256::digest(&golden).iter().map(|byte| format!("{byte:02x}")).collect();
             let record = &checked["cases"][&case];
             assert_eq!(
                 record["sha256"][name], sum,
                 "{case}/{name}: PEFT was shown another file; run check.py"
             );
-            assert!(
-                record["worst"].as_f64().is_some_and(|worst| worst <= 1e-5),
-                "{case}"
-            );
+            assert!(record["worst"].as_f64().is_some_and(|worst| worst <= 1e-5), "{case}");
         }
     }
     assert_eq!(written().len(), 13, "every method, with a head and without");

@@ -30,10 +30,7 @@ fn same_numbers_in_every_arrangement(
     notes: &[Vec<u32>],
     run: impl Fn(&[Vec<u32>]) -> Vec<Vec<f32>>,
 ) {
-    let alone: Vec<Vec<f32>> = notes
-        .iter()
-        .map(|note| run(std::slice::from_ref(note)).remove(0))
-        .collect();
+    let alone: Vec<Vec<f32>> = notes.iter().map(|note| run(std::slice::from_ref(note)).remove(0)).collect();
     let mut worst = 0.0_f32;
     for arrangement in arrangements() {
         let chosen: Vec<Vec<u32>> = arrangement.iter().map(|i| notes[*i].clone()).collect();
@@ -50,16 +47,13 @@ fn next_token_logits_do_not_depend_on_the_batch() {
     let device = Device::flex();
     let notes = tiny::notes(&read_golden("llama_gqa", "golden.safetensors"));
     let mut stacked = tiny::causal_lm("llama_gqa", &device);
-    tiny::adapter("peft_stack/clinical", "clinical", &device)
-        .attach(&mut stacked)
-        .unwrap();
+    tiny::adapter("peft_stack/clinical", "clinical", &device).attach(&mut stacked).unwrap();
     let run = |model: &CausalLm, notes: &[Vec<u32>]| -> Vec<Vec<f32>> {
         let logits = model.logits(&tiny::batch(notes, &device));
         let [_, tokens, vocabulary] = logits.dims();
         let rows = values(logits);
         let rows = rows.chunks_exact(tokens * vocabulary).zip(notes);
-        rows.map(|(row, note)| row[..note.len() * vocabulary].to_vec())
-            .collect()
+        rows.map(|(row, note)| row[..note.len() * vocabulary].to_vec()).collect()
     };
     for (what, model) in [
         ("next-token logits", &tiny::causal_lm("llama_gqa", &device)),

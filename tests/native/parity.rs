@@ -51,19 +51,11 @@ fn base_equals_transformers(case: &str, config: &str) {
     compare(&name, values(last), &expected[&name].values);
 
     let sum = model.nll_sum(&batch);
-    tiny::compare(
-        case,
-        "loss sum",
-        &values(sum.clone()),
-        &expected["loss_sum"].values,
-        1e-4,
-    );
+    tiny::compare(case, "loss sum", &values(sum.clone()), &expected["loss_sum"].values, 1e-4);
     #[expect(clippy::cast_precision_loss, reason = "a few tokens")]
     let loss = sum / batch.num_targets() as f64;
     tiny::compare(case, "loss", &values(loss.clone()), &expected["loss"].values, F32);
-    gradients_equal(case, &mut model, loss.backward(), &expected, |_, name| {
-        Some(format!("grad.{name}"))
-    });
+    gradients_equal(case, &mut model, loss.backward(), &expected, |_, name| Some(format!("grad.{name}")));
 }
 
 /// Compares the gradient of each tensor that `key` names with the golden one, and that no golden one is left over.
@@ -82,12 +74,8 @@ fn gradients_equal(
             return;
         };
         let key = key(owner, name).unwrap_or_else(|| panic!("{name} has a gradient"));
-        let difference = assert_close(
-            &format!("{case} {key}"),
-            &values(gradient),
-            &expected[&key].values,
-            F32,
-        );
+        let difference =
+            assert_close(&format!("{case} {key}"), &values(gradient), &expected[&key].values, F32);
         worst = worst.max(difference);
         compared += 1;
     });
@@ -104,44 +92,22 @@ fn a_lora_of_peft_equals_peft() {
     let batch = tiny::batch(&tiny::notes(&expected), &device);
     let compare = |what: &str, actual: Vec<f32>| {
         let real = |values| tiny::unpadded(values, mask);
-        tiny::compare(
-            "peft_lora",
-            what,
-            &real(&actual),
-            &real(&expected[what].values),
-            F32,
-        );
+        tiny::compare("peft_lora", what, &real(&actual), &real(&expected[what].values), F32);
     };
 
     let mut model = tiny::causal_lm("llama_mha", &device);
-    tiny::adapter("peft_lora/adapter", "lora", &device)
-        .attach(&mut model)
-        .unwrap();
+    tiny::adapter("peft_lora/adapter", "lora", &device).attach(&mut model).unwrap();
     compare("logits", values(model.logits(&batch)));
     #[expect(clippy::cast_precision_loss, reason = "a few tokens")]
     let loss = model.nll_sum(&batch) / batch.num_targets() as f64;
-    tiny::compare(
-        "peft_lora",
-        "loss",
-        &values(loss.clone()),
-        &expected["loss"].values,
-        F32,
-    );
-    gradients_equal(
-        "peft_lora",
-        &mut model,
-        loss.backward(),
-        &expected,
-        |owner, name| {
-            (*owner == Owner::Adapter("lora".into())).then(|| format!("grad.base_model.model.{name}"))
-        },
-    );
+    tiny::compare("peft_lora", "loss", &values(loss.clone()), &expected["loss"].values, F32);
+    gradients_equal("peft_lora", &mut model, loss.backward(), &expected, |owner, name| {
+        (*owner == Owner::Adapter("lora".into())).then(|| format!("grad.base_model.model.{name}"))
+    });
     compare("merged_logits", values(tiny::merge(model).logits(&batch)));
 
     let mut model = tiny::causal_lm("llama_mha", &device);
-    tiny::adapter("peft_lora/adapter_rslora_all", "rslora", &device)
-        .attach(&mut model)
-        .unwrap();
+    tiny::adapter("peft_lora/adapter_rslora_all", "rslora", &device).attach(&mut model).unwrap();
     compare("rslora_all_logits", values(model.logits(&batch)));
 }
 
@@ -156,9 +122,7 @@ fn two_stacked_adapters_of_peft_equal_peft() {
     };
 
     let mut language_model = tiny::causal_lm("llama_gqa", &device);
-    tiny::adapter("peft_stack/clinical", "clinical", &device)
-        .attach(&mut language_model)
-        .unwrap();
+    tiny::adapter("peft_stack/clinical", "clinical", &device).attach(&mut language_model).unwrap();
     let mask = &expected["attention_mask"].values;
     tiny::compare(
         "peft_stack",
@@ -184,36 +148,22 @@ fn two_stacked_adapters_of_peft_equal_peft() {
     let targets: Vec<Vec<f32>> = expected["class_labels"]
         .values
         .iter()
-        .map(|label| {
-            (0_u8..4)
-                .map(|class| f32::from(u8::from(f32::from(class) == *label)))
-                .collect()
-        })
+        .map(|label| (0_u8..4).map(|class| f32::from(u8::from(f32::from(class) == *label))).collect())
         .collect();
     let loss = classification_loss(TaskKind::Multiclass, model.logits(&batch), &targets, None);
     let loss = loss.sum / loss.weight;
     compare("loss", &values(loss.clone()));
-    gradients_equal(
-        "peft_stack",
-        &mut model,
-        loss.backward(),
-        &expected,
-        |owner, name| match owner {
-            Owner::Adapter(adapter) => Some(format!("grad.{adapter}.base_model.model.{name}")),
-            Owner::Base => {
-                (name == "score.weight").then(|| format!("grad.downstream.base_model.model.{name}"))
-            }
-        },
-    );
+    gradients_equal("peft_stack", &mut model, loss.backward(), &expected, |owner, name| match owner {
+        Owner::Adapter(adapter) => Some(format!("grad.{adapter}.base_model.model.{name}")),
+        Owner::Base => (name == "score.weight").then(|| format!("grad.downstream.base_model.model.{name}")),
+    });
 }
 
 /// `llama_gqa` with the head and both adapters of `peft_stack`.
 pub(crate) fn stacked_classifier(device: &Device) -> Classifier {
     let mut model = tiny::classifier("llama_gqa", 4, device);
     for name in ["clinical", "downstream"] {
-        tiny::adapter(&format!("peft_stack/{name}"), name, device)
-            .attach(&mut model)
-            .unwrap();
+        tiny::adapter(&format!("peft_stack/{name}"), name, device).attach(&mut model).unwrap();
     }
     model
 }

@@ -36,15 +36,8 @@ fn lora(r: usize, alpha: f64, use_rslora: bool, targets: &[&str]) -> LoraConfig 
     }
 }
 
-const EVERY_PROJECTION: [&str; 7] = [
-    "q_proj",
-    "k_proj",
-    "v_proj",
-    "o_proj",
-    "gate_proj",
-    "up_proj",
-    "down_proj",
-];
+const EVERY_PROJECTION: [&str; 7] =
+    ["q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj"];
 
 fn cases() -> Vec<Case> {
     vec![
@@ -123,24 +116,13 @@ fn only_the_adapters_own_tensors_get_gradients_and_the_base_keeps_its_bits() {
             let gradient = param.take_gradient(&mut gradients);
             assert_eq!(gradient.is_some(), *owner != Owner::Base, "{}: {name}", case.name);
             if let Some(gradient) = gradient {
-                assert!(
-                    values(gradient).iter().any(|g| *g != 0.0),
-                    "{}: {name} gets zeros",
-                    case.name
-                );
+                assert!(values(gradient).iter().any(|g| *g != 0.0), "{}: {name} gets zeros", case.name);
             }
         });
         let adapter = Owner::Adapter("a".into());
-        let before = (
-            tiny::bits(&mut model, &Owner::Base),
-            tiny::bits(&mut model, &adapter),
-        );
+        let before = (tiny::bits(&mut model, &Owner::Base), tiny::bits(&mut model, &adapter));
         train(&case, &mut model, 1, &device);
-        assert!(
-            tiny::bits(&mut model, &Owner::Base) == before.0,
-            "{}: the base was written",
-            case.name
-        );
+        assert!(tiny::bits(&mut model, &Owner::Base) == before.0, "{}: the base was written", case.name);
         for (name, bits) in tiny::bits(&mut model, &adapter) {
             assert!(bits != before.1[&name], "{}: {name} did not move", case.name);
         }
@@ -152,21 +134,12 @@ fn a_frozen_adapter_keeps_its_bits_while_another_trains() {
     let device = Device::flex().autodiff();
     let case = &cases()[0];
     let mut model = case.attached(&device);
-    tiny::attach(
-        &mut model,
-        "b",
-        &lora(2, 3.0, false, &["o_proj", "v_proj"]),
-        &device,
-    )
-    .unwrap();
+    tiny::attach(&mut model, "b", &lora(2, 3.0, false, &["o_proj", "v_proj"]), &device).unwrap();
     let frozen = Owner::Adapter("a".into());
     set_trainable(&mut model, &frozen, false);
     let before = tiny::bits(&mut model, &frozen);
     train(case, &mut model, 2, &device);
-    assert!(
-        tiny::bits(&mut model, &frozen) == before,
-        "the frozen adapter was written"
-    );
+    assert!(tiny::bits(&mut model, &frozen) == before, "the frozen adapter was written");
     assert!(
         tiny::bits(&mut model, &Owner::Adapter("b".into()))
             .iter()
@@ -181,12 +154,7 @@ fn a_fresh_adapter_changes_nothing() {
     for case in cases() {
         let mut model = tiny::causal_lm(case.base, &device);
         tiny::attach(&mut model, "a", &case.config, &device).unwrap();
-        assert_eq!(
-            case.logits(&model, &device),
-            case.base_logits(&device),
-            "{}",
-            case.name
-        );
+        assert_eq!(case.logits(&model, &device), case.base_logits(&device), "{}", case.name);
     }
 }
 
@@ -202,19 +170,10 @@ fn a_deactivated_adapter_is_as_if_never_attached_and_a_detached_one_is_gone_to_t
         set_active(&mut model, &[]).unwrap();
         assert_eq!(case.logits(&model, &device), base, "{}: deactivated", case.name);
         set_active(&mut model, &["a"]).unwrap();
-        assert_eq!(
-            case.logits(&model, &device),
-            adapted,
-            "{}: activated again",
-            case.name
-        );
+        assert_eq!(case.logits(&model, &device), adapted, "{}: activated again", case.name);
         detach(&mut model, "a").unwrap();
         assert_eq!(case.logits(&model, &device), base, "{}: detached", case.name);
-        assert!(
-            tiny::bits(&mut model, &Owner::Base) == bits,
-            "{}: the base was written",
-            case.name
-        );
+        assert!(tiny::bits(&mut model, &Owner::Base) == bits, "{}: the base was written", case.name);
         assert_eq!(adapters(&mut model), Vec::<String>::new());
         assert!(detach(&mut model, "a").is_err() && set_active(&mut model, &["a"]).is_err());
     }
@@ -245,11 +204,7 @@ fn a_trained_adapter_that_is_saved_and_loaded_gives_the_same_logits_and_its_b_is
         }
         let logits = case.logits(&loaded, &device);
         assert_eq!(logits, case.logits(&model, &device), "{}", case.name);
-        assert!(
-            logits != case.base_logits(&device),
-            "{}: nothing was trained",
-            case.name
-        );
+        assert!(logits != case.base_logits(&device), "{}: nothing was trained", case.name);
     }
 }
 
@@ -260,22 +215,11 @@ fn merging_equals_applying_and_merging_twice_equals_merging_once() {
         let model = case.attached(&device);
         let applied = case.logits(&model, &device);
         let mut merged = tiny::merge(model);
-        assert!(
-            adapters(&mut merged).is_empty(),
-            "{}: nothing is left to apply",
-            case.name
-        );
-        let once = (
-            case.logits(&merged, &device),
-            tiny::bits(&mut merged, &Owner::Base),
-        );
+        assert!(adapters(&mut merged).is_empty(), "{}: nothing is left to apply", case.name);
+        let once = (case.logits(&merged, &device), tiny::bits(&mut merged, &Owner::Base));
         tiny::compare("merged", case.name, &once.0, &applied, F32);
         let mut twice = tiny::merge(merged);
-        assert!(
-            tiny::bits(&mut twice, &Owner::Base) == once.1,
-            "{}: merged again",
-            case.name
-        );
+        assert!(tiny::bits(&mut twice, &Owner::Base) == once.1, "{}: merged again", case.name);
     }
 }
 
@@ -284,32 +228,17 @@ fn merging_takes_the_active_adapters_alone() {
     let device = Device::flex();
     let case = &cases()[0];
     let mut model = case.attached(&device);
-    tiny::attach(
-        &mut model,
-        "b",
-        &lora(2, 3.0, false, &["v_proj", "up_proj"]),
-        &device,
-    )
-    .unwrap();
+    tiny::attach(&mut model, "b", &lora(2, 3.0, false, &["v_proj", "up_proj"]), &device).unwrap();
     tiny::fill_b(&mut model, "b");
     set_active(&mut model, &["b"]).unwrap();
     let applied = case.logits(&model, &device);
-    tiny::compare(
-        "merged",
-        "one of two",
-        &case.logits(&tiny::merge(model), &device),
-        &applied,
-        F32,
-    );
+    tiny::compare("merged", "one of two", &case.logits(&tiny::merge(model), &device), &applied, F32);
 }
 
 #[test]
 fn a_stack_of_two_is_the_sum_of_their_deltas_in_either_order() {
     let device = Device::flex();
-    let (a, b) = (
-        lora(3, 5.0, false, &["q_proj", "v_proj"]),
-        lora(2, 1.7, true, &EVERY_PROJECTION),
-    );
+    let (a, b) = (lora(3, 5.0, false, &["q_proj", "v_proj"]), lora(2, 1.7, true, &EVERY_PROJECTION));
     let stacked = |order: [(&str, &LoraConfig); 2]| {
         let mut model = tiny::causal_lm("llama_gqa", &device);
         for (name, config) in order {
@@ -324,13 +253,7 @@ fn a_stack_of_two_is_the_sum_of_their_deltas_in_either_order() {
     assert_eq!(adapters(&mut turned), ["bb", "a"]);
     let notes = tiny::notes(&read_golden("llama_gqa", "golden.safetensors"));
     let batch = tiny::batch(&notes, &device);
-    tiny::compare(
-        "stack",
-        "other order",
-        &values(turned.logits(&batch)),
-        &values(model.logits(&batch)),
-        F32,
-    );
+    tiny::compare("stack", "other order", &values(turned.logits(&batch)), &values(model.logits(&batch)), F32);
 
     // Layer by layer, where deltas add up: y = Wx + Δa(x) + Δb(x).
     let outputs = |model: &mut CausalLm, active: &[&str]| {
@@ -403,13 +326,8 @@ fn the_trainable_count_is_the_closed_form_and_what_the_program_prints() {
     for case in cases() {
         let config = tiny::config(&format!("{}/model/config.json", case.base));
         let mut model = case.attached(&device);
-        let targeted = config
-            .sites()
-            .into_iter()
-            .filter(|(path, _)| case.config.targets(path));
-        let closed_form: usize = targeted
-            .map(|(_, [d_out, d_in])| case.config.r * (d_in + d_out))
-            .sum();
+        let targeted = config.sites().into_iter().filter(|(path, _)| case.config.targets(path));
+        let closed_form: usize = targeted.map(|(_, [d_out, d_in])| case.config.r * (d_in + d_out)).sum();
         let report = report(&mut model);
         let sum = |trainable| -> usize {
             let groups = report.iter().filter(|group| group.trainable == trainable);
@@ -434,24 +352,14 @@ fn the_trainable_count_is_the_closed_form_and_what_the_program_prints() {
             ],
         );
         assert_eq!(printed["trainable"], closed_form, "{}", case.name);
-        assert_eq!(
-            printed["total"],
-            closed_form + config.num_params(),
-            "{}",
-            case.name
-        );
+        assert_eq!(printed["total"], closed_form + config.num_params(), "{}", case.name);
     }
 }
 
 #[test]
 fn dropout_acts_in_training_alone_and_keeps_the_mean() {
-    let case = Case {
-        config: LoraConfig {
-            dropout_prob: 0.4,
-            ..cases()[0].config.clone()
-        },
-        ..cases().remove(0)
-    };
+    let case =
+        Case { config: LoraConfig { dropout_prob: 0.4, ..cases()[0].config.clone() }, ..cases().remove(0) };
     let plain = Device::flex();
     assert_eq!(
         case.logits(&case.attached(&plain), &plain),
@@ -489,10 +397,7 @@ fn an_adapter_with_nan_is_refused_when_read_and_when_written() {
         let file = SafetensorsFile::open("adapter_model.safetensors", damaged).unwrap();
         let error = StoredAdapter::read("a", files.config_json.as_bytes(), &file, &device).unwrap_err();
         assert!(error.to_string().contains("not finite"), "{error}");
-        assert!(
-            error.to_string().contains("lora_"),
-            "the error names the tensor: {error}"
-        );
+        assert!(error.to_string().contains("lora_"), "the error names the tensor: {error}");
     }
     for_each_param(&mut model, |owner, name, mut param| {
         if *owner != Owner::Base && name.contains("layers.2.self_attn.v_proj.lora_A") {
@@ -500,10 +405,7 @@ fn an_adapter_with_nan_is_refused_when_read_and_when_written() {
         }
     });
     let error = tiny::write(&mut model, "a", &case.config, TaskType::CausalLm, "base").unwrap_err();
-    assert!(
-        error.to_string().contains("layers.2.self_attn.v_proj.lora_A"),
-        "{error}"
-    );
+    assert!(error.to_string().contains("layers.2.self_attn.v_proj.lora_A"), "{error}");
 }
 
 #[test]
@@ -517,14 +419,7 @@ fn a_classifier_with_two_adapters_survives_saving_and_loading_head_included() {
         .map(|name| tiny::lora_config(&tiny::adapter(&format!("peft_stack/{name}"), name, &device)));
     let files = [
         tiny::write(&mut model, "clinical", &configs[0], TaskType::CausalLm, "base").unwrap(),
-        tiny::write(
-            &mut model,
-            "downstream",
-            &configs[1],
-            TaskType::SequenceClassification,
-            "base",
-        )
-        .unwrap(),
+        tiny::write(&mut model, "downstream", &configs[1], TaskType::SequenceClassification, "base").unwrap(),
     ];
     let mut loaded = tiny::classifier("llama_gqa", 4, &device);
     for (name, files) in ["first", "second"].iter().zip(&files) {
@@ -539,10 +434,8 @@ fn an_adapter_that_does_not_fit_is_refused_and_leaves_the_model_alone() {
     let mut model = tiny::causal_lm("llama_gqa", &device);
     let base = tiny::bits(&mut model, &Owner::Base);
     // llama_mha's value projections are 24 wide, those of llama_gqa 20: three layers and both factors at once.
-    let error = tiny::adapter("peft_lora/adapter", "foreign", &device)
-        .attach(&mut model)
-        .unwrap_err()
-        .to_string();
+    let error =
+        tiny::adapter("peft_lora/adapter", "foreign", &device).attach(&mut model).unwrap_err().to_string();
     assert!(
         error.contains("of another shape") && error.contains("layers.2.self_attn.v_proj.lora_B"),
         "{error}"
@@ -552,27 +445,14 @@ fn an_adapter_that_does_not_fit_is_refused_and_leaves_the_model_alone() {
         (lora(0, 1.0, false, &["q_proj"]), "r = 0"),
         (lora(2, f64::NAN, false, &["q_proj"]), "lora_alpha"),
         (lora(2, 1.0, false, &[]), "target_modules is empty"),
-        (
-            lora(2, 1.0, false, &["q_proj", "query"]),
-            "query matches no layer",
-        ),
-        (
-            LoraConfig {
-                dropout_prob: 1.0,
-                ..lora(2, 1.0, false, &["q_proj"])
-            },
-            "lora_dropout",
-        ),
+        (lora(2, 1.0, false, &["q_proj", "query"]), "query matches no layer"),
+        (LoraConfig { dropout_prob: 1.0, ..lora(2, 1.0, false, &["q_proj"]) }, "lora_dropout"),
     ] {
-        let error = tiny::attach(&mut model, "a", &config, &device)
-            .unwrap_err()
-            .to_string();
+        let error = tiny::attach(&mut model, "a", &config, &device).unwrap_err().to_string();
         assert!(error.contains(part), "{error}");
     }
     assert!(adapters(&mut model).is_empty() && tiny::bits(&mut model, &Owner::Base) == base);
     tiny::attach(&mut model, "a", &cases()[1].config, &device).unwrap();
-    let error = tiny::attach(&mut model, "a", &cases()[1].config, &device)
-        .unwrap_err()
-        .to_string();
+    let error = tiny::attach(&mut model, "a", &cases()[1].config, &device).unwrap_err().to_string();
     assert!(error.contains("attached already"), "{error}");
 }

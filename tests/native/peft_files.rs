@@ -35,10 +35,7 @@ fn written() -> [(&'static str, AdapterFiles); 3] {
     [
         ("causal", causal("peft_lora/adapter")),
         ("rslora_all", causal("peft_lora/adapter_rslora_all")),
-        (
-            "classifier",
-            tiny::write(&mut model, "a", &config, task, "../llama_gqa/model").unwrap(),
-        ),
+        ("classifier", tiny::write(&mut model, "a", &config, task, "../llama_gqa/model").unwrap()),
     ]
 }
 
@@ -68,19 +65,13 @@ fn python_peft_reads_what_the_writer_writes() {
                 "{case}/{file} is written otherwise; see {}",
                 home.join("README.md").display()
             );
-            let sum: String = Sha256::digest(bytes)
-                .iter()
-                .map(|byte| format!("{byte:02x}"))
-                .collect();
+            let sum: String = Sha256::digest(bytes).iter().map(|byte| format!("{byte:02x}")).collect();
             let record = &checked["cases"][case];
             assert_eq!(
                 record["sha256"][file], sum,
                 "{case}/{file}: Python PEFT was shown another file; run check.py"
             );
-            assert!(
-                record["worst"].as_f64().is_some_and(|worst| worst <= 1e-5),
-                "{case}"
-            );
+            assert!(record["worst"].as_f64().is_some_and(|worst| worst <= 1e-5), "{case}");
         }
     }
     match std::env::var_os("CLINLORA_PYTHON") {
@@ -89,28 +80,19 @@ fn python_peft_reads_what_the_writer_writes() {
         ),
         Some(python) => {
             let script = home.join("check.py");
-            let output = Command::new(&python)
-                .arg(script)
-                .arg(fresh.path())
-                .output()
-                .expect("CLINLORA_PYTHON starts");
+            let output =
+                Command::new(&python).arg(script).arg(fresh.path()).output().expect("CLINLORA_PYTHON starts");
             println!("{}", String::from_utf8_lossy(&output.stdout));
-            assert!(
-                output.status.success(),
-                "{}",
-                String::from_utf8_lossy(&output.stderr)
-            );
+            assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
         }
     }
 }
 
 #[test]
 fn what_is_written_has_the_values_and_names_python_wrote() {
-    for ((_, ours), theirs) in written().iter().zip([
-        "peft_lora/adapter",
-        "peft_lora/adapter_rslora_all",
-        "peft_stack/downstream",
-    ]) {
+    for ((_, ours), theirs) in
+        written().iter().zip(["peft_lora/adapter", "peft_lora/adapter_rslora_all", "peft_stack/downstream"])
+    {
         let theirs = fs::read(golden(theirs).join(WEIGHTS)).unwrap();
         let theirs = safetensors::SafeTensors::deserialize(&theirs).unwrap();
         let ours = safetensors::SafeTensors::deserialize(&ours.weights).unwrap();
@@ -121,10 +103,7 @@ fn what_is_written_has_the_values_and_names_python_wrote() {
         assert_eq!(names, expected);
         for name in names {
             let (a, b) = (ours.tensor(name).unwrap(), theirs.tensor(name).unwrap());
-            assert!(
-                a.shape() == b.shape() && a.dtype() == b.dtype() && a.data() == b.data(),
-                "{name}"
-            );
+            assert!(a.shape() == b.shape() && a.dtype() == b.dtype() && a.data() == b.data(), "{name}");
         }
     }
 }
@@ -177,10 +156,7 @@ fn what_the_reader_cannot_honour_is_refused_by_name() {
     ] {
         let shown = format!("{key} = {value}");
         let error = read_with(|config| drop(config.insert(key.to_owned(), value))).expect_err(&shown);
-        assert!(
-            error.contains("clinical") && error.contains(key),
-            "{shown}: {error}"
-        );
+        assert!(error.contains("clinical") && error.contains(key), "{shown}: {error}");
     }
     let error = read_with(|config| drop(config.remove("peft_type"))).unwrap_err();
     assert!(error.contains("has no peft_type"), "{error}");
@@ -215,10 +191,7 @@ fn values_that_change_nothing_are_read_and_unknown_keys_are_reported() {
     })
     .unwrap();
     let config = tiny::lora_config(&adapter);
-    assert_eq!(
-        (config.r, config.dropout_prob, config.use_rslora),
-        (3, 0.0, false)
-    );
+    assert_eq!((config.r, config.dropout_prob, config.use_rslora), (3, 0.0, false));
 }
 
 /// The golden adapter, read after `change` of its weights.
@@ -233,12 +206,8 @@ fn read_tensors(change: impl FnOnce(&mut BTreeMap<String, Stored>)) -> Result<St
 fn every_tensor_of_an_adapter_that_is_out_of_place_is_listed() {
     let error = read_tensors(|tensors| {
         let layer = |rest: &str| format!("base_model.model.model.layers.{rest}");
-        tensors
-            .remove(&layer("1.self_attn.q_proj.lora_A.weight"))
-            .unwrap();
-        let lone = tensors
-            .remove(&layer("0.self_attn.v_proj.lora_B.weight"))
-            .unwrap();
+        tensors.remove(&layer("1.self_attn.q_proj.lora_A.weight")).unwrap();
+        let lone = tensors.remove(&layer("0.self_attn.v_proj.lora_B.weight")).unwrap();
         tensors.insert(layer("0.self_attn.v_proj.lora_magnitude_vector"), lone);
         tensors.insert("base_model.model.model.norm.weight".into(), Stored::zeros(&[1]));
         tensors.insert("something.else".into(), Stored::zeros(&[1, 1]));
@@ -257,22 +226,10 @@ fn every_tensor_of_an_adapter_that_is_out_of_place_is_listed() {
 
 #[test]
 fn a_configuration_that_is_no_configuration_is_refused() {
-    let file = SafetensorsFile::open(
-        WEIGHTS,
-        fs::read(golden("peft_lora/adapter").join(WEIGHTS)).unwrap(),
-    )
-    .unwrap();
-    for bytes in [
-        &b""[..],
-        b"{",
-        b"[]",
-        b"null",
-        b"\xff\xfe",
-        b"{\"peft_type\": \"LORA\", \"r\": 3,}",
-    ] {
-        let error = StoredAdapter::read("clinical", bytes, &file, &Device::flex())
-            .unwrap_err()
-            .to_string();
+    let file =
+        SafetensorsFile::open(WEIGHTS, fs::read(golden("peft_lora/adapter").join(WEIGHTS)).unwrap()).unwrap();
+    for bytes in [&b""[..], b"{", b"[]", b"null", b"\xff\xfe", b"{\"peft_type\": \"LORA\", \"r\": 3,}"] {
+        let error = StoredAdapter::read("clinical", bytes, &file, &Device::flex()).unwrap_err().to_string();
         assert!(error.contains("adapter_config.json"), "{error}");
     }
 }

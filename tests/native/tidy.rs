@@ -13,10 +13,7 @@ const MAY_BE_LONG: &str = "trainer/src/cohort/knowledge/";
 const BANNED_NAMES: [&str; 5] = ["utils", "common", "misc", "helpers", "base_utils"];
 
 fn root() -> PathBuf {
-    PathBuf::from(env!("CARGO_MANIFEST_DIR"))
-        .join("..")
-        .canonicalize()
-        .expect("the workspace is there")
+    PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("..").canonicalize().expect("the workspace is there")
 }
 
 /// Paths, from the root of the workspace, of every file of its packages with one of these endings, and their text.
@@ -31,10 +28,7 @@ fn files(endings: &[&str]) -> Vec<(String, String)> {
     while let Some(folder) = folders.pop() {
         for entry in fs::read_dir(&folder).expect("a folder of the checkout") {
             let path = entry.expect("an entry of the checkout").path();
-            let name = path
-                .file_name()
-                .and_then(|name| name.to_str())
-                .unwrap_or_default();
+            let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
             if path.is_dir() && !["target", "dist", "node_modules", "__pycache__", "pkg"].contains(&name) {
                 folders.push(path);
             } else if endings.iter().any(|ending| name.ends_with(ending)) {
@@ -83,19 +77,14 @@ fn every_file_says_first_what_it_is() {
     let silent = sources
         .into_iter()
         .filter(|(_, text)| {
-            !text
-                .trim_start_matches(|c: char| c == '#' || c.is_whitespace())
-                .starts_with("//!")
+            !text.trim_start_matches(|c: char| c == '#' || c.is_whitespace()).starts_with("//!")
         })
         .map(|(path, _)| path);
     let without_docstring = files(&[".py"])
         .into_iter()
         .filter(|(_, text)| !text.starts_with("\"\"\"") && !text.starts_with("#!"))
         .map(|(path, _)| path);
-    assert_none(
-        "the first line is the module's documentation",
-        silent.chain(without_docstring).collect(),
-    );
+    assert_none("the first line is the module's documentation", silent.chain(without_docstring).collect());
 }
 
 #[test]
@@ -104,10 +93,7 @@ fn names_of_files_say_what_is_inside() {
         .into_iter()
         .map(|(path, _)| path)
         .filter(|path| {
-            let stem = Path::new(path)
-                .file_stem()
-                .and_then(|stem| stem.to_str())
-                .unwrap_or_default();
+            let stem = Path::new(path).file_stem().and_then(|stem| stem.to_str()).unwrap_or_default();
             BANNED_NAMES.contains(&stem) && path != "tests/golden/common.py"
         })
         .collect();
@@ -135,9 +121,7 @@ fn every_exception_from_a_lint_has_a_reason() {
         let exceptions = exceptions(&text);
         seen += exceptions.len();
         // The bad example above is not code.
-        let bad = exceptions
-            .iter()
-            .filter(|(_, has_reason)| !has_reason && !path.ends_with("tidy.rs"));
+        let bad = exceptions.iter().filter(|(_, has_reason)| !has_reason && !path.ends_with("tidy.rs"));
         bare.extend(bad.map(|(line, _)| format!("{path}:{line}")));
     }
     assert!(seen > 10, "exceptions are found at all");
@@ -177,24 +161,17 @@ fn is_code(line: &str) -> bool {
 }
 
 fn names_a_backend(line: &str) -> bool {
-    const BACKENDS: [&str; 9] = [
-        "flex", "ndarray", "candle", "cubecl", "cuda", "wgpu", "webgpu", "vulkan", "metal",
-    ];
+    const BACKENDS: [&str; 9] =
+        ["flex", "ndarray", "candle", "cubecl", "cuda", "wgpu", "webgpu", "vulkan", "metal"];
     let line = line.to_lowercase();
-    is_code(&line)
-        && line
-            .split(|c: char| !c.is_alphanumeric())
-            .any(|word| BACKENDS.contains(&word))
+    is_code(&line) && line.split(|c: char| !c.is_alphanumeric()).any(|word| BACKENDS.contains(&word))
 }
 
 #[test]
 fn core_names_no_backend() {
     assert!(names_a_backend("let device = Device::flex();") && names_a_backend("use burn_cuda::Cuda;"));
     assert!(!names_a_backend("// on CUDA in bf16") && !names_a_backend("let flexible = metallic;"));
-    assert_none(
-        "the backend is the caller's choice",
-        lines(&core_sources(), names_a_backend),
-    );
+    assert_none("the backend is the caller's choice", lines(&core_sources(), names_a_backend));
 }
 
 fn does_io(line: &str) -> bool {
@@ -219,10 +196,7 @@ fn does_io(line: &str) -> bool {
 fn core_does_no_input_or_output() {
     assert!(does_io("    let bytes = std::fs::read(path)?;") && does_io("eprintln!(\"x\");"));
     assert!(!does_io("/// Reads nothing from std::fs."));
-    assert_none(
-        "core is handed bytes, and prints nothing",
-        lines(&core_sources(), does_io),
-    );
+    assert_none("core is handed bytes, and prints nothing", lines(&core_sources(), does_io));
 }
 
 /// A model file knows nothing of adapters, number formats of packed weights, or the machine.
@@ -230,16 +204,8 @@ fn core_does_no_input_or_output() {
 fn a_model_file_has_no_branches_for_methods() {
     let mut models = core_sources();
     models.retain(|(path, _)| path.starts_with("core/src/model/"));
-    let words = [
-        "if lora",
-        "if let Some(lora",
-        "is_quantised",
-        "is_packed",
-        "cfg(target_arch",
-    ];
-    let found = lines(&models, |line| {
-        is_code(line) && words.iter().any(|word| line.contains(word))
-    });
+    let words = ["if lora", "if let Some(lora", "is_quantised", "is_packed", "cfg(target_arch"];
+    let found = lines(&models, |line| is_code(line) && words.iter().any(|word| line.contains(word)));
     assert_none("adapters and packing belong to the one linear layer", found);
 }
 

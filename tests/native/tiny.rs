@@ -68,11 +68,7 @@ pub(crate) struct Stored {
 impl Stored {
     /// Zeros, f32.
     pub(crate) fn zeros(shape: &[usize]) -> Self {
-        Self {
-            dtype: Dtype::F32,
-            shape: shape.to_vec(),
-            bytes: vec![0; 4 * shape.iter().product::<usize>()],
-        }
+        Self { dtype: Dtype::F32, shape: shape.to_vec(), bytes: vec![0; 4 * shape.iter().product::<usize>()] }
     }
 }
 
@@ -85,10 +81,7 @@ pub(crate) fn edited(path: &str, change: impl FnOnce(&mut BTreeMap<String, Store
         shape: view.shape().to_vec(),
         bytes: view.data().to_vec(),
     };
-    let mut tensors = file
-        .iter()
-        .map(|(name, view)| (name.to_owned(), stored(view)))
-        .collect();
+    let mut tensors = file.iter().map(|(name, view)| (name.to_owned(), stored(view))).collect();
     change(&mut tensors);
     let views = tensors.iter().map(|(name, stored)| {
         let view = TensorView::new(stored.dtype, stored.shape.clone(), &stored.bytes);
@@ -138,11 +131,7 @@ pub(crate) fn notes(expected: &BTreeMap<String, Golden>) -> Vec<Vec<u32>> {
 
 /// The notes of a case as training sees them.
 pub(crate) fn samples(expected: &BTreeMap<String, Golden>) -> Vec<Sample> {
-    let sample = |(i, ids)| Sample {
-        id: format!("note {i}"),
-        ids,
-        target: Vec::new(),
-    };
+    let sample = |(i, ids)| Sample { id: format!("note {i}"), ids, target: Vec::new() };
     notes(expected).into_iter().enumerate().map(sample).collect()
 }
 
@@ -156,9 +145,7 @@ pub(crate) fn batch(notes: &[Vec<u32>], device: &Device) -> TokenBatch {
 pub(crate) fn unpadded(values: &[f32], mask: &[f32]) -> Vec<f32> {
     let width = values.len() / mask.len();
     let rows = values.chunks_exact(width).zip(mask);
-    rows.filter(|(_, m)| **m > 0.0)
-        .flat_map(|(row, _)| row.to_vec())
-        .collect()
+    rows.filter(|(_, m)| **m > 0.0).flat_map(|(row, _)| row.to_vec()).collect()
 }
 
 /// Compares, and prints a line of the parity table.
@@ -198,10 +185,7 @@ pub(crate) fn fill_b(model: &mut dyn Walk, adapter: &str) {
                 })
                 .collect();
             let device = param.flat().device();
-            param.set_flat(Tensor::from_data(
-                TensorData::new(values, [size]),
-                (&device, DType::F32),
-            ));
+            param.set_flat(Tensor::from_data(TensorData::new(values, [size]), (&device, DType::F32)));
         }
     });
 }

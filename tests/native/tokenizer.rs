@@ -41,10 +41,7 @@ fn assert_equal_ids(text: &str, what: &str) {
         // The mark of a blank in pieces, U+2581, comes back as a blank: SentencePiece cannot tell them apart.
         let kept = text.replace('\u{2581}', " ");
         let decoded = model.decode(&ids).unwrap();
-        assert!(
-            decoded.trim_start() == kept.trim_start(),
-            "{what}: the text is not kept"
-        );
+        assert!(decoded.trim_start() == kept.trim_start(), "{what}: the text is not kept");
     });
 }
 
@@ -52,10 +49,7 @@ fn assert_equal_ids(text: &str, what: &str) {
 fn a_sentencepiece_model_and_its_json_agree_on_odd_text() {
     for text in ODD {
         assert_equal_ids(text, &format!("{text:?}"));
-        assert_equal_ids(
-            &format!("{text} {text}\n{text}"),
-            &format!("{text:?} three times"),
-        );
+        assert_equal_ids(&format!("{text} {text}\n{text}"), &format!("{text:?} three times"));
     }
 }
 

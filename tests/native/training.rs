@@ -60,13 +60,7 @@ fn full_fine_tuning_follows_torch() {
     set_trainable(&mut model, &Owner::Base, true);
     let history = train("llama_mha", &mut model, &training(json!({})), &device);
     let expected = read_golden("llama_mha", "golden.safetensors");
-    tiny::compare(
-        "llama_mha full",
-        "curve of 10",
-        &history.loss,
-        &expected["curve"].values,
-        F32,
-    );
+    tiny::compare("llama_mha full", "curve of 10", &history.loss, &expected["curve"].values, F32);
 }
 
 #[test]
@@ -84,28 +78,15 @@ fn training_a_lora_follows_torch() {
         ("curve_clipped", clipped),
     ] {
         let mut model = tiny::causal_lm("llama_mha", &device);
-        tiny::adapter("peft_lora/adapter", "lora", &device)
-            .attach(&mut model)
-            .unwrap();
+        tiny::adapter("peft_lora/adapter", "lora", &device).attach(&mut model).unwrap();
         let history = train("peft_lora", &mut model, &training(changes), &device);
-        tiny::compare(
-            "peft_lora",
-            &format!("{curve} of 10"),
-            &history.loss,
-            &expected[curve].values,
-            F32,
-        );
+        tiny::compare("peft_lora", &format!("{curve} of 10"), &history.loss, &expected[curve].values, F32);
         if curve == "curve" {
             let mut worst = 0.0_f32;
             for_each_param(&mut model, |owner, name, param| {
                 if *owner != Owner::Base {
                     let key = format!("final.base_model.model.{name}");
-                    worst = worst.max(assert_close(
-                        &key,
-                        &values(param.flat()),
-                        &expected[&key].values,
-                        F32,
-                    ));
+                    worst = worst.max(assert_close(&key, &values(param.flat()), &expected[&key].values, F32));
                 }
             });
             tiny::table_line("peft_lora", "factors after 10 updates", worst, F32);

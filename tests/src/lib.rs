@@ -14,9 +14,7 @@ pub const F32: f32 = 1e-5;
 /// Folder of a golden case.
 #[must_use]
 pub fn golden(case: &str) -> PathBuf {
-    PathBuf::from(env!("CARGO_MANIFEST_DIR"))
-        .join("golden")
-        .join(case)
+    PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("golden").join(case)
 }
 
 /// A file or folder of real data, where the checkout has them: below `CLINLORA_SHARED`, or below `shared` beside the
@@ -59,16 +57,10 @@ pub fn parse_golden(bytes: &[u8]) -> BTreeMap<String, Golden> {
         .map(|(name, view)| {
             #[expect(clippy::cast_precision_loss, reason = "golden whole numbers are token ids")]
             let values = match view.dtype() {
-                Dtype::F32 => view
-                    .data()
-                    .chunks_exact(4)
-                    .map(|b| f32::from_le_bytes(four(b)))
-                    .collect(),
-                Dtype::I32 => view
-                    .data()
-                    .chunks_exact(4)
-                    .map(|b| i32::from_le_bytes(four(b)) as f32)
-                    .collect(),
+                Dtype::F32 => view.data().chunks_exact(4).map(|b| f32::from_le_bytes(four(b))).collect(),
+                Dtype::I32 => {
+                    view.data().chunks_exact(4).map(|b| i32::from_le_bytes(four(b)) as f32).collect()
+                }
                 Dtype::I64 => view
                     .data()
                     .chunks_exact(8)
@@ -76,13 +68,7 @@ pub fn parse_golden(bytes: &[u8]) -> BTreeMap<String, Golden> {
                     .collect(),
                 other => panic!("{name}: unexpected type {other:?}"),
             };
-            (
-                name.to_owned(),
-                Golden {
-                    shape: view.shape().to_vec(),
-                    values,
-                },
-            )
+            (name.to_owned(), Golden { shape: view.shape().to_vec(), values })
         })
         .collect()
 }
@@ -94,22 +80,14 @@ fn four(bytes: &[u8]) -> [u8; 4] {
 impl Golden {
     /// Rows of token ids, cut by the rows of `mask`.
     #[must_use]
-    #[expect(
-        clippy::cast_sign_loss,
-        clippy::cast_possible_truncation,
-        reason = "token ids"
-    )]
+    #[expect(clippy::cast_sign_loss, clippy::cast_possible_truncation, reason = "token ids")]
     pub fn notes(&self, mask: &Self) -> Vec<Vec<u32>> {
         let tokens = self.shape[1];
         self.values
             .chunks_exact(tokens)
             .zip(mask.values.chunks_exact(tokens))
             .map(|(ids, mask)| {
-                ids.iter()
-                    .zip(mask)
-                    .filter(|(_, m)| **m > 0.0)
-                    .map(|(id, _)| *id as u32)
-                    .collect()
+                ids.iter().zip(mask).filter(|(_, m)| **m > 0.0).map(|(id, _)| *id as u32).collect()
             })
             .collect()
     }
@@ -117,10 +95,7 @@ impl Golden {
     /// The values as a tensor.
     #[must_use]
     pub fn tensor<const D: usize>(&self, device: &Device) -> Tensor<D> {
-        Tensor::from_data(
-            TensorData::new(self.values.clone(), self.shape.clone()),
-            (device, DType::F32),
-        )
+        Tensor::from_data(TensorData::new(self.values.clone(), self.shape.clone()), (device, DType::F32))
     }
 }
 
@@ -131,10 +106,7 @@ impl Golden {
 #[must_use]
 pub fn weights(folder: &std::path::Path, device: &Device) -> CheckpointWeights {
     let path = folder.join("model.safetensors");
-    weights_from(
-        std::fs::read(&path).unwrap_or_else(|e| panic!("{}: {e}", path.display())),
-        device,
-    )
+    weights_from(std::fs::read(&path).unwrap_or_else(|e| panic!("{}: {e}", path.display())), device)
 }
 
 /// Weights out of the bytes of a safetensors file.
@@ -175,9 +147,5 @@ pub fn assert_close(what: &str, actual: &[f32], expected: &[f32], tolerance: f32
 /// Values of a tensor.
 #[must_use]
 pub fn values<const D: usize>(tensor: Tensor<D>) -> Vec<f32> {
-    tensor
-        .into_data_as::<f32>()
-        .as_slice::<f32>()
-        .expect("asked for as f32")
-        .to_vec()
+    tensor.into_data_as::<f32>().as_slice::<f32>().expect("asked for as f32").to_vec()
 }

@@ -19,12 +19,7 @@ type Outcome = Result<(), Box<dyn std::error::Error>>;
 
 fn main() -> Outcome {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
-    match arguments
-        .iter()
-        .map(String::as_str)
-        .collect::<Vec<_>>()
-        .as_slice()
-    {
+    match arguments.iter().map(String::as_str).collect::<Vec<_>>().as_slice() {
         ["generate", folder, gigabytes] => generate(Path::new(folder), gigabytes.parse()?),
         ["measure", folder] => measure(Path::new(folder)),
         _ => Err("usage: mimic_scale generate DIR GIGABYTES | measure DIR".into()),
@@ -53,10 +48,7 @@ impl Random {
 fn stamp(random: &mut Random) -> String {
     let (month, day) = (1 + random.below(12), 1 + random.below(28));
     let (hour, minute) = (random.below(24), random.below(60));
-    format!(
-        "{}-{month:02}-{day:02} {hour:02}:{minute:02}:00",
-        2101 + random.below(90)
-    )
+    format!("{}-{month:02}-{day:02} {hour:02}:{minute:02}:00", 2101 + random.below(90))
 }
 
 fn sentence(random: &mut Random, bytes: usize, text: &mut String) {
@@ -92,11 +84,7 @@ fn create(folder: &Path, name: &str, header: &str) -> std::io::Result<BufWriter<
     Ok(file)
 }
 
-#[expect(
-    clippy::cast_possible_truncation,
-    clippy::cast_sign_loss,
-    reason = "sizes in gigabytes"
-)]
+#[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "sizes in gigabytes")]
 fn generate(folder: &Path, gigabytes: f64) -> Outcome {
     fs::create_dir_all(folder)?;
     let mut random = Random(7);
@@ -109,21 +97,9 @@ fn generate(folder: &Path, gigabytes: f64) -> Outcome {
         "ROW_ID,SUBJECT_ID,HADM_ID,ADMITTIME,DISCHTIME,ADMISSION_TYPE,HOSPITAL_EXPIRE_FLAG",
     )?;
     let mut patients = create(folder, "PATIENTS.csv", "ROW_ID,SUBJECT_ID,DOB")?;
-    let mut stays = create(
-        folder,
-        "ICUSTAYS.csv",
-        "ROW_ID,SUBJECT_ID,HADM_ID,ICUSTAY_ID,INTIME",
-    )?;
-    let mut diagnoses = create(
-        folder,
-        "DIAGNOSES_ICD.csv",
-        "ROW_ID,SUBJECT_ID,HADM_ID,SEQ_NUM,ICD9_CODE",
-    )?;
-    let mut procedures = create(
-        folder,
-        "PROCEDURES_ICD.csv",
-        "ROW_ID,SUBJECT_ID,HADM_ID,SEQ_NUM,ICD9_CODE",
-    )?;
+    let mut stays = create(folder, "ICUSTAYS.csv", "ROW_ID,SUBJECT_ID,HADM_ID,ICUSTAY_ID,INTIME")?;
+    let mut diagnoses = create(folder, "DIAGNOSES_ICD.csv", "ROW_ID,SUBJECT_ID,HADM_ID,SEQ_NUM,ICD9_CODE")?;
+    let mut procedures = create(folder, "PROCEDURES_ICD.csv", "ROW_ID,SUBJECT_ID,HADM_ID,SEQ_NUM,ICD9_CODE")?;
     for i in 0..admissions {
         let year = 2101 + i % 90;
         writeln!(
@@ -137,18 +113,9 @@ fn generate(folder: &Path, gigabytes: f64) -> Outcome {
         writeln!(procedures, "{i},{i},{i},1,\"9671\"")?;
     }
     for (name, code) in [("D_ICD_DIAGNOSES.csv", "4019"), ("D_ICD_PROCEDURES.csv", "9671")] {
-        writeln!(
-            create(folder, name, "ROW_ID,ICD9_CODE,LONG_TITLE")?,
-            "1,\"{code}\",\"Something\""
-        )?;
+        writeln!(create(folder, name, "ROW_ID,ICD9_CODE,LONG_TITLE")?, "1,\"{code}\",\"Something\"")?;
     }
-    for file in [
-        &mut table,
-        &mut patients,
-        &mut stays,
-        &mut diagnoses,
-        &mut procedures,
-    ] {
+    for file in [&mut table, &mut patients, &mut stays, &mut diagnoses, &mut procedures] {
         file.flush()?;
     }
     let header = "\"ROW_ID\",\"SUBJECT_ID\",\"HADM_ID\",\"CHARTDATE\",\"CHARTTIME\",\"STORETIME\",\"CATEGORY\",\"DESCRIPTION\",\
@@ -158,16 +125,11 @@ fn generate(folder: &Path, gigabytes: f64) -> Outcome {
     while written < note_bytes {
         let admission = row % admissions;
         let is_summary = row.is_multiple_of(35);
-        let (category, bytes) = if is_summary {
-            ("Discharge summary", 10_000)
-        } else {
-            ("Nursing/other", 1_700)
-        };
+        let (category, bytes) =
+            if is_summary { ("Discharge summary", 10_000) } else { ("Nursing/other", 1_700) };
         let mut text = String::new();
         if is_summary {
-            text.push_str(&format!(
-                "Chief Complaint:\nnumber {row}\n\nHistory of Present Illness:\n"
-            ));
+            text.push_str(&format!("Chief Complaint:\nnumber {row}\n\nHistory of Present Illness:\n"));
         }
         sentence(&mut random, bytes, &mut text);
         if is_summary {
@@ -189,11 +151,8 @@ fn generate(folder: &Path, gigabytes: f64) -> Outcome {
     while written < chart_bytes {
         let stay = random.below(admissions);
         // One row in twenty is a sign of ventilation.
-        let item = if random.below(20) == 0 {
-            445
-        } else {
-            [211, 220_045, 742, 8368][random.below(4) as usize]
-        };
+        let item =
+            if random.below(20) == 0 { 445 } else { [211, 220_045, 742, 8368][random.below(4) as usize] };
         let (time, value) = (stamp(&mut random), random.below(200));
         let line = format!(
             "{row},{stay},{stay},{stay},{item},{time},{time},20823,\"{value}\",{value},\"bpm\",0,0,,\n"
@@ -203,11 +162,7 @@ fn generate(folder: &Path, gigabytes: f64) -> Outcome {
         row += 1;
     }
     charted.flush()?;
-    let mut table = create(
-        folder,
-        "PROCEDUREEVENTS_MV.csv",
-        "ROW_ID,ICUSTAY_ID,STARTTIME,ITEMID",
-    )?;
+    let mut table = create(folder, "PROCEDUREEVENTS_MV.csv", "ROW_ID,ICUSTAY_ID,STARTTIME,ITEMID")?;
     writeln!(table, "1,1,2101-01-03 10:00:00,227194")?;
     table.flush()?;
     Ok(())
@@ -228,10 +183,7 @@ fn count(path: &Path) -> Result<(f64, u64), Box<dyn std::error::Error>> {
 #[expect(clippy::cast_precision_loss, reason = "sizes to print")]
 fn measure(folder: &Path) -> Outcome {
     let tables = ["NOTEEVENTS.csv", "CHARTEVENTS.csv"].map(|name| folder.join(name));
-    let bytes = tables
-        .iter()
-        .map(|path| Ok(fs::metadata(path)?.len()))
-        .sum::<std::io::Result<u64>>()?;
+    let bytes = tables.iter().map(|path| Ok(fs::metadata(path)?.len())).sum::<std::io::Result<u64>>()?;
     let cpu_before = cpu_seconds()?;
     let [notes, charted] = [count(&tables[0])?, count(&tables[1])?];
     let cpu_between = cpu_seconds()?;
@@ -283,10 +235,7 @@ fn cpu_seconds() -> Result<f64, Box<dyn std::error::Error>> {
 /// Most memory this process has held, in MiB.
 fn peak_mib() -> Result<f64, Box<dyn std::error::Error>> {
     let status = fs::read_to_string("/proc/self/status")?;
-    let line = status
-        .lines()
-        .find(|line| line.starts_with("VmHWM:"))
-        .ok_or("no VmHWM: Linux only")?;
+    let line = status.lines().find(|line| line.starts_with("VmHWM:")).ok_or("no VmHWM: Linux only")?;
     let kib: f64 = line.split_whitespace().nth(1).ok_or("no number")?.parse()?;
     Ok(kib / 1024.0)
 }

@@ -65,10 +65,8 @@ pub enum Command {
     )]
     Evaluate(Evaluate),
     /// Probabilities for unlabelled notes, one JSON line a note.
-    #[command(
-        after_help = "Example:\n  clinlora predict --model base --adapter runs/mor --task mor.toml \
-                            --notes notes.jsonl"
-    )]
+    #[command(after_help = "Example:\n  clinlora predict --model base --adapter runs/mor --task mor.toml \
+                            --notes notes.jsonl")]
     Predict(Predict),
     /// Perplexity of notes.
     #[command(
@@ -76,10 +74,8 @@ pub enum Command {
     )]
     Perplexity(Perplexity),
     /// Counts of trainable and all parameters, without allocating a weight.
-    #[command(
-        after_help = "Example:\n  clinlora params --config llama-7b --method lora --r 16\n  \
-                            clinlora params --config llama-7b --method prefix --virtual-tokens 20"
-    )]
+    #[command(after_help = "Example:\n  clinlora params --config llama-7b --method lora --r 16\n  \
+                            clinlora params --config llama-7b --method prefix --virtual-tokens 20")]
     Params(Params),
     /// The paper's tables, ours beside theirs.
     Reproduce(Reproduce),
@@ -261,10 +257,7 @@ impl Evaluate {
     /// Everything it reads.
     pub(crate) fn inputs(&self) -> impl Iterator<Item = &Path> {
         let files = [&self.model.model, &self.task, &self.data];
-        files
-            .into_iter()
-            .chain(&self.model.adapters)
-            .map(PathBuf::as_path)
+        files.into_iter().chain(&self.model.adapters).map(PathBuf::as_path)
     }
 }
 
@@ -330,12 +323,7 @@ pub struct Params {
     #[arg(long, alias = "prefix-projection")]
     pub projection: bool,
     /// p-tuning: network behind the table [default: lstm].
-    #[arg(
-        long,
-        value_enum,
-        alias = "encoder-reparameterization-type",
-        ignore_case = true
-    )]
+    #[arg(long, value_enum, alias = "encoder-reparameterization-type", ignore_case = true)]
     pub encoder: Option<Encoder>,
     /// prefix with projection, p-tuning: inner width [default: the model's; p-tuning 256].
     #[arg(long)]

@@ -57,31 +57,24 @@ impl DeviceChoice {
             #[cfg(not(feature = "cuda"))]
             Self::Cuda => Err(not_built("cuda")),
             #[cfg(feature = "wgpu")]
-            Self::Wgpu => Opened::of(
-                WeightDtype::F32,
-                Device::wgpu(burn::tensor::DeviceKind::DefaultDevice),
-            ),
+            Self::Wgpu => Opened::of(WeightDtype::F32, Device::wgpu(burn::tensor::DeviceKind::DefaultDevice)),
             #[cfg(not(feature = "wgpu"))]
             Self::Wgpu => Err(not_built("wgpu")),
             #[cfg(feature = "vulkan")]
-            Self::Vulkan => Opened::of(
-                WeightDtype::F32,
-                Device::vulkan(burn::tensor::DeviceKind::DefaultDevice),
-            ),
+            Self::Vulkan => {
+                Opened::of(WeightDtype::F32, Device::vulkan(burn::tensor::DeviceKind::DefaultDevice))
+            }
             #[cfg(feature = "metal")]
-            Self::Metal => Opened::of(
-                WeightDtype::F32,
-                Device::metal(burn::tensor::DeviceKind::DefaultDevice),
-            ),
+            Self::Metal => {
+                Opened::of(WeightDtype::F32, Device::metal(burn::tensor::DeviceKind::DefaultDevice))
+            }
         }
     }
 }
 
 #[cfg(not(all(feature = "cpu", feature = "cuda", feature = "wgpu")))]
 fn not_built(kind: &str) -> Error {
-    Error::Input(format!(
-        "this program was built without {kind}; build it with --features {kind}"
-    ))
+    Error::Input(format!("this program was built without {kind}; build it with --features {kind}"))
 }
 
 fn auto() -> Result<Opened> {

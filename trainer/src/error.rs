@@ -117,19 +117,13 @@ pub(crate) trait AtPath<T> {
 
 impl<T> AtPath<T> for std::io::Result<T> {
     fn at(self, path: impl AsRef<Path>) -> Result<T> {
-        self.map_err(|source| Error::Io {
-            path: path.as_ref().to_owned(),
-            source,
-        })
+        self.map_err(|source| Error::Io { path: path.as_ref().to_owned(), source })
     }
 }
 
 impl<T> AtPath<T> for std::result::Result<T, clinlora_core::Error> {
     fn at(self, path: impl AsRef<Path>) -> Result<T> {
-        self.map_err(|source| Error::Model {
-            path: path.as_ref().to_owned(),
-            source: Box::new(source),
-        })
+        self.map_err(|source| Error::Model { path: path.as_ref().to_owned(), source: Box::new(source) })
     }
 }
 

@@ -55,11 +55,7 @@ impl NewFolder {
         fs::create_dir_all(parent).at(parent)?;
         let temporary = temporary(0o777).tempdir_in(parent).at(parent)?;
         File::create(temporary.path().join(MARK)).at(target)?;
-        Ok(Self {
-            temporary,
-            target: target.to_owned(),
-            overwrite,
-        })
+        Ok(Self { temporary, target: target.to_owned(), overwrite })
     }
 
     /// Where to write.
@@ -149,12 +145,7 @@ impl FolderLock {
     /// Locks a folder made by [`NewFolder`].
     pub(crate) fn take(folder: &Path) -> Result<Self> {
         let mark = folder.join(MARK);
-        let file = File::options()
-            .create(true)
-            .truncate(false)
-            .write(true)
-            .open(&mark)
-            .at(&mark)?;
+        let file = File::options().create(true).truncate(false).write(true).open(&mark).at(&mark)?;
         match file.try_lock() {
             Err(TryLockError::WouldBlock) => Err(Error::Input(format!(
                 "{}: another clinlora is writing to this folder; wait until it ends, or stop it",
@@ -171,11 +162,7 @@ pub(crate) fn remove_temporaries(folder: &Path) -> Result<()> {
     for entry in fs::read_dir(folder).at(folder)? {
         let path = entry.at(folder)?.path();
         let is_temporary = |name: &str| name.starts_with(TEMPORARY);
-        if !path
-            .file_name()
-            .and_then(|n| n.to_str())
-            .is_some_and(is_temporary)
-        {
+        if !path.file_name().and_then(|n| n.to_str()).is_some_and(is_temporary) {
             continue;
         }
         if path.is_dir() {
@@ -192,16 +179,12 @@ fn temporary(mode: u32) -> tempfile::Builder<'static, 'static> {
     let mut builder = tempfile::Builder::new();
     builder.prefix(TEMPORARY);
     #[cfg(unix)]
-    builder.permissions(<Permissions as std::os::unix::fs::PermissionsExt>::from_mode(
-        mode,
-    ));
+    builder.permissions(<Permissions as std::os::unix::fs::PermissionsExt>::from_mode(mode));
     builder
 }
 
 fn parent(path: &Path) -> &Path {
-    path.parent()
-        .filter(|p| !p.as_os_str().is_empty())
-        .unwrap_or(Path::new("."))
+    path.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."))
 }
 
 /// Makes a rename in `folder` survive a power cut.

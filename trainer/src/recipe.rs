@@ -73,10 +73,7 @@ const MAX_SIZE: usize = 1 << 20;
 /// Shape of a base initialised at random.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-#[expect(
-    missing_docs,
-    reason = "names of Hugging Face's config.json, documented at `LlamaConfig`"
-)]
+#[expect(missing_docs, reason = "names of Hugging Face's config.json, documented at `LlamaConfig`")]
 pub struct Scratch {
     pub vocab_size: usize,
     pub hidden_size: usize,
@@ -102,10 +99,8 @@ impl Scratch {
             return Some((key, format!("= {size}; must be from 1 to {MAX_SIZE}")));
         }
         if !self.hidden_size.is_multiple_of(2 * heads) {
-            let reason = format!(
-                "= {}; must be an even multiple of num_attention_heads = {heads}",
-                self.hidden_size
-            );
+            let reason =
+                format!("= {}; must be an even multiple of num_attention_heads = {heads}", self.hidden_size);
             return Some(("hidden_size", reason));
         }
         (!heads.is_multiple_of(keys)).then(|| {
@@ -282,31 +277,15 @@ impl Recipe {
                 _ => Error::Input(format!("{overrides:?}: {}", e.message())),
             }
         })?;
-        recipe.validate(
-            purpose,
-            &Origin {
-                path,
-                text: &text,
-                overrides,
-            },
-        )?;
+        recipe.validate(purpose, &Origin { path, text: &text, overrides })?;
         Ok(recipe)
     }
 
     /// Every file and folder a run of this recipe reads.
     pub(crate) fn inputs(&self) -> impl Iterator<Item = &Path> {
-        let files = [
-            Some(&self.data.train),
-            self.data.valid.as_ref(),
-            self.task.as_ref(),
-        ];
+        let files = [Some(&self.data.train), self.data.valid.as_ref(), self.task.as_ref()];
         let folders = self.adapter.iter().map(|adapter| adapter.path.as_ref());
-        files
-            .into_iter()
-            .chain([self.base.path.as_ref()])
-            .chain(folders)
-            .flatten()
-            .map(PathBuf::as_path)
+        files.into_iter().chain([self.base.path.as_ref()]).chain(folders).flatten().map(PathBuf::as_path)
     }
 
     /// The recipe in full, every default written out.
@@ -409,24 +388,15 @@ impl Recipe {
         }
         let trains = self.adapter.iter().any(|a| a.trainable);
         if purpose == Purpose::Pretrain && self.method == Method::Peft && !trains {
-            return refuse(
-                "adapter",
-                "holds nothing trainable: nothing would be trained".into(),
-            );
+            return refuse("adapter", "holds nothing trainable: nothing would be trained".into());
         }
         for (i, adapter) in self.adapter.iter().enumerate() {
             let fits_a_folder_name = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_');
             if adapter.name.is_empty() || !adapter.name.chars().all(fits_a_folder_name) {
-                return refuse(
-                    &format!("adapter.{i}.name"),
-                    "must be letters, digits, '-' and '_'".into(),
-                );
+                return refuse(&format!("adapter.{i}.name"), "must be letters, digits, '-' and '_'".into());
             }
             if self.adapter[..i].iter().any(|other| other.name == adapter.name) {
-                return refuse(
-                    &format!("adapter.{i}.name"),
-                    format!("= \"{}\" stands twice", adapter.name),
-                );
+                return refuse(&format!("adapter.{i}.name"), format!("= \"{}\" stands twice", adapter.name));
             }
             if let Err(reason) = adapter.check() {
                 return refuse(&format!("adapter.{i}"), reason);
@@ -473,9 +443,7 @@ fn apply_override(table: &mut toml::Table, assignment: &str) -> Result<()> {
     let mut place = table;
     let mut parts = path.iter();
     while let Some(part) = parts.next() {
-        let entry = place
-            .entry((*part).to_owned())
-            .or_insert_with(|| toml::Value::Table(toml::Table::new()));
+        let entry = place.entry((*part).to_owned()).or_insert_with(|| toml::Value::Table(toml::Table::new()));
         place = match entry {
             toml::Value::Table(inner) => inner,
             toml::Value::Array(items) => {
@@ -547,15 +515,8 @@ mod tests {
 
     #[test]
     fn overrides_reach_tables_and_lists_and_the_resolved_recipe_reads_back() {
-        let recipe = read(
-            TEXT,
-            &[
-                "training.epochs=3",
-                "adapter.0.alpha=7.5",
-                "data.train=other.jsonl",
-            ],
-        )
-        .expect("valid");
+        let recipe = read(TEXT, &["training.epochs=3", "adapter.0.alpha=7.5", "data.train=other.jsonl"])
+            .expect("valid");
         assert_eq!(recipe.training.epochs, 3);
         assert_eq!(recipe.adapter[0].alpha, Some(7.5));
         assert_eq!(recipe.adapter[0].r, Some(4));
@@ -566,22 +527,10 @@ mod tests {
     #[test]
     fn errors_name_the_line_and_what_is_accepted() {
         for (from, to, named) in [
-            (
-                "epochs = 2",
-                "epoch = 2",
-                "unknown field `epoch`, expected one of",
-            ),
-            (
-                "epochs = 2",
-                "epochs = 0",
-                ":14: training.epochs = 0; must be at least 1",
-            ),
+            ("epochs = 2", "epoch = 2", "unknown field `epoch`, expected one of"),
+            ("epochs = 2", "epochs = 0", ":14: training.epochs = 0; must be at least 1"),
             ("1e-3", "-1", ":15: training.learning_rate"),
-            (
-                "learning_rate = 1e-3",
-                "learning_rate = 1e-3\nschedule = \"cosine\"",
-                "author_compat",
-            ),
+            ("learning_rate = 1e-3", "learning_rate = 1e-3\nschedule = \"cosine\"", "author_compat"),
             ("path = \"model\"", "", ":3: base needs either"),
         ] {
             let error = read(&TEXT.replace(from, to), &[]).expect_err(named).to_string();

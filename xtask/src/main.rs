@@ -12,12 +12,7 @@ cargo xtask check    formatting, lints (native and wasm), each feature by itself
 
 fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
-    let result = match arguments
-        .iter()
-        .map(String::as_str)
-        .collect::<Vec<_>>()
-        .as_slice()
-    {
+    let result = match arguments.iter().map(String::as_str).collect::<Vec<_>>().as_slice() {
         ["test"] => suites::test(),
         ["check"] => suites::check(),
         [] | ["help" | "--help" | "-h"] => {

@@ -14,34 +14,20 @@ pub(crate) struct Tool {
 }
 
 /// Runs wasm tests in a browser. Its version must equal that of `wasm-bindgen` in Cargo.lock.
-pub(crate) const WASM_TEST_RUNNER: Tool = Tool {
-    package: "wasm-bindgen-cli",
-    version: "0.2.130",
-    program: "wasm-bindgen-test-runner",
-};
+pub(crate) const WASM_TEST_RUNNER: Tool =
+    Tool { package: "wasm-bindgen-cli", version: "0.2.130", program: "wasm-bindgen-test-runner" };
 
 /// Checks licences and sources.
-pub(crate) const CARGO_DENY: Tool = Tool {
-    package: "cargo-deny",
-    version: "0.20.2",
-    program: "cargo-deny",
-};
+pub(crate) const CARGO_DENY: Tool = Tool { package: "cargo-deny", version: "0.20.2", program: "cargo-deny" };
 
 impl Tool {
     /// Installs the program unless it is there; returns its path.
     pub(crate) fn install(&self) -> Result<PathBuf, String> {
-        let Self {
-            package,
-            version,
-            program,
-        } = self;
+        let Self { package, version, program } = self;
         let folder = cache().join(format!("{package}-{version}"));
         let path = folder.join("bin").join(program);
         if !path.exists() {
-            eprintln!(
-                "installing {package} {version} into {} (some minutes, once)",
-                folder.display()
-            );
+            eprintln!("installing {package} {version} into {} (some minutes, once)", folder.display());
             fs::create_dir_all(&folder).map_err(|e| format!("{}: {e}", folder.display()))?;
             let build = folder.join("target");
             run(cargo()
@@ -69,19 +55,13 @@ fn cache() -> PathBuf {
 /// Adds the wasm target to the toolchain.
 pub(crate) fn wasm_target() -> Result<(), String> {
     const TARGET: &str = "wasm32-unknown-unknown";
-    let sysroot = output(
-        Command::new("rustc")
-            .current_dir(root())
-            .args(["--print", "sysroot"]),
-    );
+    let sysroot = output(Command::new("rustc").current_dir(root()).args(["--print", "sysroot"]));
     let library = sysroot.map(|path| PathBuf::from(path.trim()).join("lib/rustlib").join(TARGET));
     if library.is_some_and(|path| path.exists()) {
         return Ok(());
     }
-    run(Command::new("rustup")
-        .current_dir(root())
-        .args(["target", "add", TARGET]))
-    .map_err(|e| format!("{e}\nthe wasm suite needs Rust's {TARGET} target"))
+    run(Command::new("rustup").current_dir(root()).args(["target", "add", TARGET]))
+        .map_err(|e| format!("{e}\nthe wasm suite needs Rust's {TARGET} target"))
 }
 
 /// Installs a browser and its driver where they are missing and Debian's packages can be had.
@@ -97,11 +77,7 @@ pub(crate) fn browser() -> Result<(), String> {
     }
     let administrator = output(Command::new("id").arg("-u")).is_some_and(|id| id.trim() == "0");
     let apt = |arguments: &[&str]| {
-        let mut command = if administrator {
-            Command::new("apt-get")
-        } else {
-            Command::new("sudo")
-        };
+        let mut command = if administrator { Command::new("apt-get") } else { Command::new("sudo") };
         if !administrator {
             command.arg("apt-get");
         }
@@ -109,14 +85,7 @@ pub(crate) fn browser() -> Result<(), String> {
     };
     apt(&["update", "-qq"])
         .and_then(|()| {
-            apt(&[
-                "install",
-                "-y",
-                "-qq",
-                "--no-install-recommends",
-                "chromium",
-                "chromium-driver",
-            ])
+            apt(&["install", "-y", "-qq", "--no-install-recommends", "chromium", "chromium-driver"])
         })
         .map_err(|e| format!("{e}\n{advice}"))
 }

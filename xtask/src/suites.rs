@@ -15,14 +15,7 @@ pub(crate) fn test() -> Result<(), String> {
     run(cargo().args(["test", "--workspace"]).args(PROFILE))?;
     setup::browser()?;
     let runner = setup::WASM_TEST_RUNNER.install()?;
-    let wasm = [
-        "test",
-        "--package",
-        "clinlora-tests",
-        "--test",
-        "web",
-        "--no-default-features",
-    ];
+    let wasm = ["test", "--package", "clinlora-tests", "--test", "web", "--no-default-features"];
     run(cargo()
         .args(wasm)
         .args(PROFILE)
@@ -42,26 +35,13 @@ pub(crate) fn check() -> Result<(), String> {
         features.push("metal");
     }
     for feature in features {
-        let alone = [
-            "check",
-            "--package",
-            "clinlora",
-            "--no-default-features",
-            "--features",
-            feature,
-        ];
+        let alone = ["check", "--package", "clinlora", "--no-default-features", "--features", feature];
         run(cargo().args(alone).args(PROFILE))?;
     }
     let deny = setup::CARGO_DENY.install()?;
-    run(Command::new(deny)
-        .current_dir(root())
-        .args(["--offline", "check", "bans", "licenses", "sources"]))
+    run(Command::new(deny).current_dir(root()).args(["--offline", "check", "bans", "licenses", "sources"]))
 }
 
 fn clippy(what: &[&str]) -> Result<(), String> {
-    run(cargo()
-        .arg("clippy")
-        .args(what)
-        .args(PROFILE)
-        .args(["--", "--deny", "warnings"]))
+    run(cargo().arg("clippy").args(what).args(PROFILE).args(["--", "--deny", "warnings"]))
 }

@@ -65,11 +65,7 @@ impl BertConfig {
             serde_json::from_slice(bytes).map_err(|e| refuse(format!("config.json: {e}")))?;
         for (key, value, implemented) in [
             ("hidden_act", &raw.hidden_act, "gelu"),
-            (
-                "position_embedding_type",
-                &raw.position_embedding_type,
-                "absolute",
-            ),
+            ("position_embedding_type", &raw.position_embedding_type, "absolute"),
         ] {
             if let Some(value) = value.as_deref().filter(|value| *value != implemented) {
                 return Err(refuse(format!(
@@ -110,10 +106,7 @@ impl BertConfig {
         };
         for (key, value) in [
             ("hidden_dropout_prob", config.hidden_dropout_prob),
-            (
-                "attention_probs_dropout_prob",
-                config.attention_probs_dropout_prob,
-            ),
+            ("attention_probs_dropout_prob", config.attention_probs_dropout_prob),
             ("classifier_dropout", config.classifier_dropout_prob),
         ] {
             if !(0.0..1.0).contains(&value) {
@@ -162,9 +155,7 @@ impl BertConfig {
             ("output.dense", [d, f]),
         ];
         let layers = (0..self.num_hidden_layers).flat_map(|i| {
-            layer
-                .iter()
-                .map(move |(name, shape)| (format!("bert.encoder.layer.{i}.{name}"), *shape))
+            layer.iter().map(move |(name, shape)| (format!("bert.encoder.layer.{i}.{name}"), *shape))
         });
         layers.chain([("bert.pooler.dense".to_owned(), [d, d])]).collect()
     }
@@ -302,10 +293,7 @@ mod tests {
         let read = ModelConfig::from_json(config.to_json().as_bytes()).expect("its own text");
         assert_eq!(read, config);
         let old = BASE.replace("\"model_type\":\"bert\",", "");
-        assert_eq!(
-            ModelConfig::from_json(old.as_bytes()).expect("an old BERT"),
-            config
-        );
+        assert_eq!(ModelConfig::from_json(old.as_bytes()).expect("an old BERT"), config);
     }
 
     #[test]
@@ -314,16 +302,8 @@ mod tests {
             ("\"gelu\"", "\"relu\"", "relu"),
             ("\"bert\"", "\"roberta\"", "roberta"),
             ("12,\"type", "7,\"type", "multiple"),
-            (
-                "\"hidden_act\"",
-                "\"is_decoder\":true,\"hidden_act\"",
-                "is_decoder",
-            ),
-            (
-                "\"hidden_act\"",
-                "\"position_embedding_type\":\"relative_key\",\"hidden_act\"",
-                "relative_key",
-            ),
+            ("\"hidden_act\"", "\"is_decoder\":true,\"hidden_act\"", "is_decoder"),
+            ("\"hidden_act\"", "\"position_embedding_type\":\"relative_key\",\"hidden_act\"", "relative_key"),
         ] {
             let error = ModelConfig::from_json(BASE.replace(from, to).as_bytes()).expect_err(named);
             assert!(error.to_string().contains(named), "{named}: {error}");

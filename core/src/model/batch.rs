@@ -20,11 +20,7 @@ impl TokenBatch {
     /// # Errors
     /// [`Error::EmptyNote`] if there is no note, or one without a token.
     pub fn new(notes: &[&[u32]], device: &Device) -> Result<Self, Error> {
-        let tokens = notes
-            .iter()
-            .map(|note| note.len())
-            .max()
-            .ok_or(Error::EmptyNote)?;
+        let tokens = notes.iter().map(|note| note.len()).max().ok_or(Error::EmptyNote)?;
         if notes.iter().any(|note| note.is_empty()) {
             return Err(Error::EmptyNote);
         }
@@ -34,10 +30,7 @@ impl TokenBatch {
             ids.resize(ids.len() + tokens - note.len(), 0); // any id of the vocabulary would do
         }
         let ids = Tensor::from_data(TensorData::new(ids, [notes.len(), tokens]), (device, DType::I32));
-        Ok(Self {
-            ids,
-            notes: notes.iter().map(|note| note.to_vec()).collect(),
-        })
+        Ok(Self { ids, notes: notes.iter().map(|note| note.to_vec()).collect() })
     }
 
     /// `[B, T]`.
@@ -79,11 +72,7 @@ impl TokenBatch {
     /// Place of each note's last token among the `B·(before + T)` rows, `before` of which precede each note.
     pub(crate) fn last_rows(&self, before: usize) -> Vec<i32> {
         let length = before + self.dims()[1];
-        self.notes
-            .iter()
-            .enumerate()
-            .map(|(b, note)| row(b * length + before + note.len() - 1))
-            .collect()
+        self.notes.iter().enumerate().map(|(b, note)| row(b * length + before + note.len() - 1)).collect()
     }
 
     /// Places of the rows that predict a token, among the `B·(before + T)` rows, and those tokens.
@@ -105,10 +94,7 @@ impl TokenBatch {
     /// A row of whole numbers on the batch's device.
     pub(crate) fn int_row(&self, values: Vec<i32>) -> Tensor<1, Int> {
         let length = values.len();
-        Tensor::from_data(
-            TensorData::new(values, [length]),
-            (&self.ids.device(), DType::I32),
-        )
+        Tensor::from_data(TensorData::new(values, [length]), (&self.ids.device(), DType::I32))
     }
 }
 

@@ -63,13 +63,7 @@ impl Bert {
             layers: (0..config.num_hidden_layers)
                 .map(|i| Layer::build(config, weights, &format!("bert.encoder.layer.{i}")))
                 .collect(),
-            pooler: Linear::build(
-                weights,
-                "bert.pooler.dense",
-                [d, d],
-                true,
-                config.initializer_range,
-            ),
+            pooler: Linear::build(weights, "bert.pooler.dense", [d, d], true, config.initializer_range),
         }
     }
 
@@ -117,10 +111,7 @@ impl Embeddings {
     fn forward(&self, ids: Tensor<2, Int>) -> Tensor<3> {
         let [_, tokens] = ids.dims();
         let rows = self.position_embeddings.lazy_shape()[0];
-        assert!(
-            tokens <= rows,
-            "a note of {tokens} tokens, and embeddings for {rows} positions"
-        );
+        assert!(tokens <= rows, "a note of {tokens} tokens, and embeddings for {rows} positions");
         let words = burn::tensor::module::embedding(self.word_embeddings.val(), ids); // [B, T, D]
         let places = self.position_embeddings.val().narrow(0, 0, tokens);
         let segment = self.token_type_embeddings.val().narrow(0, 0, 1);
@@ -131,11 +122,7 @@ impl Embeddings {
 
 impl Layer {
     fn build<W: Weights>(config: &BertConfig, weights: &mut W, path: &str) -> Self {
-        let (d, f, std) = (
-            config.hidden_size,
-            config.intermediate_size,
-            config.initializer_range,
-        );
+        let (d, f, std) = (config.hidden_size, config.intermediate_size, config.initializer_range);
         let mut linear = |name: &str, shape: [usize; 2]| {
             Linear::build(weights, &format!("{path}.{name}"), shape, true, std)
         };
@@ -215,9 +202,7 @@ impl Walk for Bert {
             visitor.linear(&format!("{path}.attention.self.query"), &mut layer.query);
             visitor.linear(&format!("{path}.attention.self.key"), &mut layer.key);
             visitor.linear(&format!("{path}.attention.self.value"), &mut layer.value);
-            layer
-                .attention_output
-                .walk(&format!("{path}.attention.output"), visitor);
+            layer.attention_output.walk(&format!("{path}.attention.output"), visitor);
             visitor.linear(&format!("{path}.intermediate.dense"), &mut layer.intermediate);
             layer.output.walk(&format!("{path}.output"), visitor);
         }

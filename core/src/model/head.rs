@@ -55,9 +55,7 @@ impl CausalLm {
     #[must_use]
     pub fn num_targets_of(&self, tokens: usize) -> usize {
         // The very first of all tokens, virtual ones included, has none before it.
-        (self.model.num_virtual_tokens() + tokens)
-            .saturating_sub(1)
-            .min(tokens)
+        (self.model.num_virtual_tokens() + tokens).saturating_sub(1).min(tokens)
     }
 
     /// Negative log-likelihood summed over every token that has a predecessor, f32. Padding is never projected.
@@ -222,8 +220,7 @@ pub const HEADS: [&str; 2] = [SCORE, CLASSIFIER];
 /// Whether a tensor of this name is a classification head's.
 #[must_use]
 pub fn is_head(name: &str) -> bool {
-    name.split_once('.')
-        .is_some_and(|(path, _)| HEADS.contains(&path))
+    name.split_once('.').is_some_and(|(path, _)| HEADS.contains(&path))
 }
 
 impl Classifier {
@@ -238,12 +235,7 @@ impl Classifier {
         let mut score = Linear::build(weights, head.path, [num_labels, head.width], head.bias, head.std);
         score.weight = score.weight.clone().set_require_grad(true);
         score.bias = score.bias.map(|bias| bias.set_require_grad(true));
-        Self {
-            model: model.into(),
-            score,
-            dropout_prob: head.dropout_prob,
-            path: head.path,
-        }
+        Self { model: model.into(), score, dropout_prob: head.dropout_prob, path: head.path }
     }
 
     /// Unnormalised scores of each note, f32.
@@ -285,10 +277,8 @@ pub fn head_values(model: &mut dyn Walk) -> Option<HeadValues> {
     let mut values = None;
     for_each_site(model, |path, linear| {
         if HEADS.contains(&path) {
-            values = Some(HeadValues {
-                weight: linear.weight.val(),
-                bias: linear.bias.as_ref().map(Param::val),
-            });
+            values =
+                Some(HeadValues { weight: linear.weight.val(), bias: linear.bias.as_ref().map(Param::val) });
         }
     });
     values
@@ -326,12 +316,7 @@ pub fn set_head_values(model: &mut dyn Walk, values: &HeadValues) -> Result<(), 
         return Ok(());
     }
     let what = "the classification head".to_owned();
-    Err(Error::Tensors {
-        what,
-        missing,
-        unexpected,
-        misshapen,
-    })
+    Err(Error::Tensors { what, missing, unexpected, misshapen })
 }
 
 impl Walk for Classifier {
@@ -380,34 +365,19 @@ pub fn classification_loss(
                 logits.clone().clamp_min(0.0) - logits.clone() * target + logits.abs().neg().exp().log1p();
             #[expect(clippy::cast_precision_loss, reason = "a batch holds fewer than 2^52 labels")]
             let weight = (notes * labels) as f64;
-            WeightedLoss {
-                sum: loss.sum(),
-                weight,
-            }
+            WeightedLoss { sum: loss.sum(), weight }
         }
         TaskKind::Binary | TaskKind::Multiclass => {
             let weight_of = |row: &Vec<f32>| -> f64 {
-                let class = row
-                    .iter()
-                    .position(|v| *v > 0.0)
-                    .expect("a single-label note has a label");
+                let class = row.iter().position(|v| *v > 0.0).expect("a single-label note has a label");
                 class_weights.map_or(1.0, |weights| weights[class])
             };
             let weights: Vec<f64> = targets.iter().map(weight_of).collect();
-            #[expect(
-                clippy::cast_possible_truncation,
-                reason = "class weights are meant to be f32"
-            )]
-            let scaled = targets
-                .iter()
-                .zip(&weights)
-                .flat_map(|(row, w)| row.iter().map(|v| v * *w as f32))
-                .collect();
+            #[expect(clippy::cast_possible_truncation, reason = "class weights are meant to be f32")]
+            let scaled =
+                targets.iter().zip(&weights).flat_map(|(row, w)| row.iter().map(|v| v * *w as f32)).collect();
             let sum = (log_softmax(logits, 1) * matrix(scaled)).sum().neg();
-            WeightedLoss {
-                sum,
-                weight: weights.iter().sum(),
-            }
+            WeightedLoss { sum, weight: weights.iter().sum() }
         }
     }
 }

@@ -145,9 +145,7 @@ impl Block {
     }
 
     fn forward(&self, x: Tensor<3>, surroundings: &Surroundings, layer: usize) -> Tensor<3> {
-        let attended = self
-            .self_attn
-            .forward(self.input_layernorm.forward(x.clone()), surroundings, layer);
+        let attended = self.self_attn.forward(self.input_layernorm.forward(x.clone()), surroundings, layer);
         let x = x + attended;
         x.clone() + self.mlp.forward(self.post_attention_layernorm.forward(x))
     }
@@ -155,11 +153,7 @@ impl Block {
 
 impl Attention {
     fn build<W: Weights>(config: &LlamaConfig, weights: &mut W, path: &str) -> Self {
-        let (d, bias, std) = (
-            config.hidden_size,
-            config.attention_bias,
-            config.initializer_range,
-        );
+        let (d, bias, std) = (config.hidden_size, config.attention_bias, config.initializer_range);
         let queries = config.num_attention_heads * config.head_dim;
         let keys = config.num_key_value_heads * config.head_dim;
         Self {
@@ -187,19 +181,12 @@ impl Attention {
         };
         let keys = k.dims()[2];
         let hidden = surroundings.hidden.clone();
-        let options = AttentionModuleOptions {
-            is_causal: hidden.is_none(),
-            ..Default::default()
-        };
+        let options = AttentionModuleOptions { is_causal: hidden.is_none(), ..Default::default() };
         let hidden = hidden.map(|h| h.unsqueeze::<4>().expand([b, self.num_heads, t, keys]));
         let mixed = attention(q.clone(), self.shared(k), self.shared(v), hidden, None, options); // [B, H, T, E]
         let active = self.prompts.iter().filter(|prompt| prompt.is_active());
         let mixed = active.fold(mixed, |mixed, prompt| mixed + self.attend(q.clone(), prompt));
-        self.o_proj.forward(
-            mixed
-                .swap_dims(1, 2)
-                .reshape([b, t, self.num_heads * self.head_dim]),
-        )
+        self.o_proj.forward(mixed.swap_dims(1, 2).reshape([b, t, self.num_heads * self.head_dim]))
     }
 
     /// What the queries find in a prompt of the layer's own, `[B, H, T, E]`.
@@ -223,9 +210,7 @@ impl Attention {
             return x;
         }
         let [b, k, t, e] = x.dims();
-        x.unsqueeze_dim::<5>(2)
-            .repeat_dim(2, group)
-            .reshape([b, k * group, t, e])
+        x.unsqueeze_dim::<5>(2).repeat_dim(2, group).reshape([b, k * group, t, e])
     }
 }
 
@@ -259,10 +244,7 @@ impl Walk for Llama {
         visitor.preamble(&mut self.preamble);
         for (i, block) in self.layers.iter_mut().enumerate() {
             let path = format!("model.layers.{i}");
-            visitor.vector(
-                &format!("{path}.input_layernorm.weight"),
-                &mut block.input_layernorm.weight,
-            );
+            visitor.vector(&format!("{path}.input_layernorm.weight"), &mut block.input_layernorm.weight);
             let attn = &mut block.self_attn;
             visitor.linear(&format!("{path}.self_attn.q_proj"), &mut attn.q_proj);
             visitor.linear(&format!("{path}.self_attn.k_proj"), &mut attn.k_proj);
@@ -270,10 +252,7 @@ impl Walk for Llama {
             visitor.linear(&format!("{path}.self_attn.o_proj"), &mut attn.o_proj);
             visitor.prompts(&format!("{path}.self_attn"), &mut attn.prompts);
             let norm = &mut block.post_attention_layernorm;
-            visitor.vector(
-                &format!("{path}.post_attention_layernorm.weight"),
-                &mut norm.weight,
-            );
+            visitor.vector(&format!("{path}.post_attention_layernorm.weight"), &mut norm.weight);
             visitor.linear(&format!("{path}.mlp.gate_proj"), &mut block.mlp.gate_proj);
             visitor.linear(&format!("{path}.mlp.up_proj"), &mut block.mlp.up_proj);
             visitor.linear(&format!("{path}.mlp.down_proj"), &mut block.mlp.down_proj);

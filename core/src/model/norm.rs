@@ -18,10 +18,7 @@ pub struct RmsNorm {
 impl RmsNorm {
     /// Takes `{path}.weight` (`[width]`) from `weights`, frozen.
     pub fn build<W: Weights>(weights: &mut W, path: &str, width: usize, eps: f64) -> Self {
-        Self {
-            weight: weights.param(&format!("{path}.weight"), [width], Init::Ones),
-            eps,
-        }
+        Self { weight: weights.param(&format!("{path}.weight"), [width], Init::Ones), eps }
     }
 
     /// # Shapes

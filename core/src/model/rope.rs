@@ -54,10 +54,7 @@ impl Rope {
             let data = TensorData::new(values, [tokens, self.inv_freq.len() * 2]);
             Tensor::<2>::from_data(data, (device, dtype))
         };
-        RopeTables {
-            cos: table(f64::cos),
-            sin: table(f64::sin),
-        }
+        RopeTables { cos: table(f64::cos), sin: table(f64::sin) }
     }
 }
 

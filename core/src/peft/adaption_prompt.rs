@@ -41,10 +41,7 @@ pub struct AdaptionPromptConfig {
 
 impl Default for AdaptionPromptConfig {
     fn default() -> Self {
-        Self {
-            adapter_len: 10,
-            adapter_layers: 30,
-        }
+        Self { adapter_len: 10, adapter_layers: 30 }
     }
 }
 
@@ -54,10 +51,7 @@ impl AdaptionPromptConfig {
     /// # Errors
     /// [`Error::Adapter`] naming the value.
     pub fn validate(&self, adapter: &str) -> Result<(), Error> {
-        for (key, value) in [
-            ("adapter_len", self.adapter_len),
-            ("adapter_layers", self.adapter_layers),
-        ] {
+        for (key, value) in [("adapter_len", self.adapter_len), ("adapter_layers", self.adapter_layers)] {
             if value == 0 {
                 return refuse(adapter, format!("{key} = 0; must be at least 1"));
             }

@@ -83,19 +83,13 @@ impl AdapterConfig {
     }
 
     pub(crate) fn needs_decoder<T>(&self, adapter: &str) -> Result<T, Error> {
-        let reason = format!(
-            "{} needs a decoder; this model has only layers for lora",
-            self.method()
-        );
+        let reason = format!("{} needs a decoder; this model has only layers for lora", self.method());
         refuse(adapter, reason)
     }
 }
 
 pub(crate) fn refuse<T>(adapter: &str, reason: impl Into<String>) -> Result<T, Error> {
-    Err(Error::Adapter {
-        adapter: adapter.to_owned(),
-        reason: reason.into(),
-    })
+    Err(Error::Adapter { adapter: adapter.to_owned(), reason: reason.into() })
 }
 
 impl From<LoraConfig> for AdapterConfig {
@@ -127,29 +121,15 @@ mod tests {
     /// each.
     #[test]
     fn the_ten_counts_of_the_papers_table_2() {
-        let lora = |r, alpha| {
-            AdapterConfig::Lora(LoraConfig {
-                r,
-                alpha,
-                ..LoraConfig::default()
-            })
-        };
+        let lora = |r, alpha| AdapterConfig::Lora(LoraConfig { r, alpha, ..LoraConfig::default() });
         let prompt = |num_virtual_tokens| {
-            AdapterConfig::Prompt(PromptConfig {
-                num_virtual_tokens,
-                init: PromptInit::Random,
-            })
+            AdapterConfig::Prompt(PromptConfig { num_virtual_tokens, init: PromptInit::Random })
         };
         let prefix = |num_virtual_tokens| {
-            AdapterConfig::Prefix(PrefixConfig {
-                num_virtual_tokens,
-                ..PrefixConfig::default()
-            })
+            AdapterConfig::Prefix(PrefixConfig { num_virtual_tokens, ..PrefixConfig::default() })
         };
-        let adaption = AdapterConfig::AdaptionPrompt(AdaptionPromptConfig {
-            adapter_len: 10,
-            adapter_layers: 30,
-        });
+        let adaption =
+            AdapterConfig::AdaptionPrompt(AdaptionPromptConfig { adapter_len: 10, adapter_layers: 30 });
         let p_tuning = |num_virtual_tokens, encoder, num_layers| {
             AdapterConfig::PTuning(PTuningConfig {
                 num_virtual_tokens,
@@ -183,23 +163,14 @@ mod tests {
         let llama = LlamaConfig::preset(9, 12, 7, 3, 2, 2);
         let shape = DecoderShape::from(&llama);
         let too_many = AdapterConfig::AdaptionPrompt(AdaptionPromptConfig::default());
-        let empty = AdapterConfig::Prompt(PromptConfig {
-            num_virtual_tokens: 0,
-            init: PromptInit::Random,
-        });
-        let nowhere = AdapterConfig::Lora(LoraConfig {
-            target_modules: vec!["query".into()],
-            ..LoraConfig::default()
-        });
+        let empty = AdapterConfig::Prompt(PromptConfig { num_virtual_tokens: 0, init: PromptInit::Random });
+        let nowhere =
+            AdapterConfig::Lora(LoraConfig { target_modules: vec!["query".into()], ..LoraConfig::default() });
         for (config, decoder, named) in [
             (too_many, Some(&shape), "adapter_layers = 30, but the model has 3"),
             (empty, Some(&shape), "num_virtual_tokens = 0"),
             (nowhere, Some(&shape), "query matches no layer"),
-            (
-                AdapterConfig::Prefix(PrefixConfig::default()),
-                None,
-                "prefix needs a decoder",
-            ),
+            (AdapterConfig::Prefix(PrefixConfig::default()), None, "prefix needs a decoder"),
         ] {
             let error = config.num_params("a", &llama.sites(), decoder).expect_err(named);
             assert!(error.to_string().contains(named), "{named}: {error}");

@@ -104,18 +104,14 @@ impl LoraConfig {
             return refuse(adapter, reason);
         }
         if self.target_modules.is_empty() {
-            return refuse(
-                adapter,
-                "target_modules is empty; name at least one layer, such as q_proj",
-            );
+            return refuse(adapter, "target_modules is empty; name at least one layer, such as q_proj");
         }
         Ok(())
     }
 }
 
 fn is_at(path: &str, target: &str) -> bool {
-    path.strip_suffix(target)
-        .is_some_and(|head| head.is_empty() || head.ends_with('.'))
+    path.strip_suffix(target).is_some_and(|head| head.is_empty() || head.ends_with('.'))
 }
 
 /// One adapter's factors on one linear layer.
@@ -140,9 +136,7 @@ impl Lora {
         device: &Device,
     ) -> Self {
         let bound = (1.0 / (d_in as f64).sqrt()) as f32;
-        let a: Vec<f32> = (0..config.r * d_in)
-            .map(|_| rng.random_range(-bound..bound))
-            .collect();
+        let a: Vec<f32> = (0..config.r * d_in).map(|_| rng.random_range(-bound..bound)).collect();
         let a = Tensor::from_data(TensorData::new(a, [config.r, d_in]), (device, DType::F32));
         let b = Tensor::zeros([d_out, config.r], (device, DType::F32));
         Self {

@@ -121,10 +121,7 @@ pub(crate) fn init(
     let (lstm_head, mlp_head) = match config.encoder {
         EncoderKind::Mlp => {
             let head = [(d, h), (h, h), (h, d)];
-            (
-                Vec::new(),
-                head.map(|(i, o)| uniform_linear(o, i, rng, device)).into(),
-            )
+            (Vec::new(), head.map(|(i, o)| uniform_linear(o, i, rng, device)).into())
         }
         EncoderKind::Lstm => {
             let layer = |i: usize, rng: &mut ChaCha8Rng| {
@@ -165,9 +162,7 @@ fn uniform<const D: usize>(
         reason = "a layer's width is far below 2^24, and weights are f32"
     )]
     let bound = (1.0 / (fan as f64).sqrt()) as f32;
-    let values: Vec<f32> = (0..shape.iter().product())
-        .map(|_| rng.random_range(-bound..bound))
-        .collect();
+    let values: Vec<f32> = (0..shape.iter().product()).map(|_| rng.random_range(-bound..bound)).collect();
     Tensor::from_data(TensorData::new(values, shape), (device, DType::F32))
 }
 
@@ -253,10 +248,7 @@ impl LstmLayer {
             bias_ih: Param::from_tensor(uniform([4 * h], h, rng, device)),
             bias_hh: Param::from_tensor(uniform([4 * h], h, rng, device)),
         };
-        Self {
-            forward: direction(),
-            backward: direction(),
-        }
+        Self { forward: direction(), backward: direction() }
     }
 
     /// `[n, inputs]` to `[n, 2h]`.

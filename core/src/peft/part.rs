@@ -17,11 +17,7 @@ impl Membership {
     /// An active part of the adapter at `place`.
     #[must_use]
     pub fn new(adapter: &str, place: usize) -> Self {
-        Self {
-            adapter: adapter.to_owned(),
-            place,
-            active: true,
-        }
+        Self { adapter: adapter.to_owned(), place, active: true }
     }
 }
 

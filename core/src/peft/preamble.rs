@@ -64,11 +64,7 @@ impl Preamble {
     /// An empty one for a decoder of this shape.
     #[must_use]
     pub fn new(shape: DecoderShape) -> Self {
-        Self {
-            virtual_tokens: Vec::new(),
-            prefixes: Vec::new(),
-            shape,
-        }
+        Self { virtual_tokens: Vec::new(), prefixes: Vec::new(), shape }
     }
 
     /// The decoder's shape.
@@ -105,12 +101,8 @@ impl Preamble {
             let n = one.dims()[0];
             one.unsqueeze::<3>().expand([batch, n, width])
         };
-        let mut parts: Vec<Tensor<3>> = self
-            .virtual_tokens
-            .iter()
-            .filter(|v| v.is_active())
-            .map(row)
-            .collect();
+        let mut parts: Vec<Tensor<3>> =
+            self.virtual_tokens.iter().filter(|v| v.is_active()).map(row).collect();
         if parts.is_empty() {
             return x;
         }
@@ -122,16 +114,12 @@ impl Preamble {
     #[must_use]
     pub fn key_values(&self, dtype: DType) -> Vec<KeyValues> {
         let active = self.prefixes.iter().filter(|p| p.is_active());
-        let parts: Vec<Tensor<4>> = active
-            .map(|prefix| prefix.slots(&self.shape).cast(dtype))
-            .collect(); // [2L, K, n, E]
+        let parts: Vec<Tensor<4>> = active.map(|prefix| prefix.slots(&self.shape).cast(dtype)).collect(); // [2L, K, n, E]
         if parts.is_empty() {
             return Vec::new();
         }
         let all = Tensor::cat(parts, 2);
         let at = |i: usize| all.clone().narrow(0, i, 1).squeeze_dim::<3>(0);
-        (0..self.shape.num_layers)
-            .map(|layer| (at(2 * layer), at(2 * layer + 1)))
-            .collect()
+        (0..self.shape.num_layers).map(|layer| (at(2 * layer), at(2 * layer + 1))).collect()
     }
 }

@@ -42,12 +42,7 @@ pub struct PrefixConfig {
 
 impl Default for PrefixConfig {
     fn default() -> Self {
-        Self {
-            num_virtual_tokens: 20,
-            projection: false,
-            encoder_hidden_size: None,
-            zero_init: false,
-        }
+        Self { num_virtual_tokens: 20, projection: false, encoder_hidden_size: None, zero_init: false }
     }
 }
 
@@ -105,11 +100,7 @@ impl Prefix {
         let (width, all) = (shape.key_width(), 2 * shape.num_layers * shape.key_width());
         if !config.projection {
             let table = standard_normal([n, all], rng, device);
-            let table = if config.zero_init {
-                table.zeros_like()
-            } else {
-                table
-            };
+            let table = if config.zero_init { table.zeros_like() } else { table };
             return Self::table(membership, table);
         }
         let inner = config.inner(shape);
@@ -119,20 +110,12 @@ impl Prefix {
         if config.zero_init {
             last = Linear::trainable(Tensor::zeros([all, inner], device), Tensor::zeros([all], device));
         }
-        Self {
-            table: Param::from_tensor(table),
-            transform: vec![first, last],
-            membership,
-        }
+        Self { table: Param::from_tensor(table), transform: vec![first, last], membership }
     }
 
     /// Trained as keys and values themselves, `[n, 2·L·K·E]`.
     pub(crate) fn table(membership: Membership, table: Tensor<2>) -> Self {
-        Self {
-            table: Param::from_tensor(table),
-            transform: Vec::new(),
-            membership,
-        }
+        Self { table: Param::from_tensor(table), transform: Vec::new(), membership }
     }
 
     /// Number of slots.
@@ -166,9 +149,7 @@ impl Prefix {
     /// Keys and values by layer, `[2L, K, n, E]`.
     pub(crate) fn slots(&self, shape: &DecoderShape) -> Tensor<4> {
         let (layers, heads) = (shape.num_layers, shape.num_key_value_heads);
-        self.embeddings()
-            .reshape([self.len(), 2 * layers, heads, shape.head_dim])
-            .permute([1, 2, 0, 3])
+        self.embeddings().reshape([self.len(), 2 * layers, heads, shape.head_dim]).permute([1, 2, 0, 3])
     }
 }
 

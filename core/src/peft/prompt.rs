@@ -45,10 +45,7 @@ pub enum PromptInit {
 
 impl Default for PromptConfig {
     fn default() -> Self {
-        Self {
-            num_virtual_tokens: 15,
-            init: PromptInit::Random,
-        }
+        Self { num_virtual_tokens: 15, init: PromptInit::Random }
     }
 }
 
@@ -110,10 +107,7 @@ pub(crate) fn standard_normal<const D: usize>(
     rng: &mut ChaCha8Rng,
     device: &Device,
 ) -> Tensor<D> {
-    let values: Vec<f32> = StandardNormal
-        .sample_iter(rng)
-        .take(shape.iter().product())
-        .collect();
+    let values: Vec<f32> = StandardNormal.sample_iter(rng).take(shape.iter().product()).collect();
     Tensor::from_data(TensorData::new(values, shape), (device, DType::F32))
 }
 
@@ -124,15 +118,8 @@ mod tests {
     #[test]
     fn a_text_is_cut_or_repeated_as_a_whole() {
         let ids = |n: usize, ids: &[u32]| {
-            let init = PromptInit::Text {
-                text: "t".into(),
-                tokenizer: "base".into(),
-                ids: ids.to_vec(),
-            };
-            let config = PromptConfig {
-                num_virtual_tokens: n,
-                init,
-            };
+            let init = PromptInit::Text { text: "t".into(), tokenizer: "base".into(), ids: ids.to_vec() };
+            let config = PromptConfig { num_virtual_tokens: n, init };
             config.init_ids("p")
         };
         assert_eq!(ids(7, &[1, 8, 9]).unwrap().unwrap(), [1, 8, 9, 1, 8, 9, 1]);

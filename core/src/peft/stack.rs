@@ -223,11 +223,7 @@ pub fn merge<M: Walk>(mut model: M) -> Result<M, Error> {
     for member in members(&mut model) {
         let mut sites = 0;
         for_each_site(&mut model, |_, linear| {
-            sites += linear
-                .deltas()
-                .iter()
-                .filter(|lora| lora.adapter() == member.adapter)
-                .count();
+            sites += linear.deltas().iter().filter(|lora| lora.adapter() == member.adapter).count();
         });
         if member.active && sites == 0 {
             return refuse(
@@ -280,9 +276,7 @@ pub fn report(model: &mut dyn Walk) -> Vec<ParamGroup> {
             Owner::Base => "base".to_owned(),
         };
         let is_number = |part: &str| !part.is_empty() && part.bytes().all(|b| b.is_ascii_digit());
-        let parts = name
-            .split('.')
-            .map(|part| if is_number(part) { "*" } else { part });
+        let parts = name.split('.').map(|part| if is_number(part) { "*" } else { part });
         let tensors = parts.collect::<Vec<_>>().join(".");
         let trainable = param.is_trainable();
         let values = param.shape().iter().product();
@@ -292,13 +286,7 @@ pub fn report(model: &mut dyn Walk) -> Vec<ParamGroup> {
                 group.count += 1;
                 group.values += values;
             }
-            None => groups.push(ParamGroup {
-                owner,
-                tensors,
-                count: 1,
-                values,
-                trainable,
-            }),
+            None => groups.push(ParamGroup { owner, tensors, count: 1, values, trainable }),
         }
     });
     groups

@@ -29,19 +29,13 @@ impl VirtualTokens {
     /// Trained as a table, `[n, D]`.
     #[must_use]
     pub(crate) fn table(membership: Membership, table: Tensor<2>) -> Self {
-        Self {
-            source: Source::Table(Param::from_tensor(table)),
-            membership,
-        }
+        Self { source: Source::Table(Param::from_tensor(table)), membership }
     }
 
     /// Trained through an encoder.
     #[must_use]
     pub(crate) fn encoded(membership: Membership, encoder: PromptEncoder) -> Self {
-        Self {
-            source: Source::Encoder(encoder),
-            membership,
-        }
+        Self { source: Source::Encoder(encoder), membership }
     }
 
     /// Number of virtual tokens.

@@ -31,9 +31,7 @@ impl JsonTokenizer {
         check_post_processor(&file["post_processor"])?;
         let mut inner = tokenizers::Tokenizer::from_bytes(bytes)
             .map_err(|error| defect(format!("tokenizer.json: {error}")))?;
-        inner
-            .with_truncation(None)
-            .map_err(|error| defect(format!("tokenizer.json: {error}")))?;
+        inner.with_truncation(None).map_err(|error| defect(format!("tokenizer.json: {error}")))?;
         inner.with_padding(None);
         // Text that spells a special token stays text.
         inner.set_encode_special_tokens(true);
@@ -73,20 +71,14 @@ impl JsonTokenizer {
             .inner
             .post_process(text, None, true)
             .map_err(|error| defect(format!("post-processor: {error}")))?;
-        let mut sides = framed
-            .get_ids()
-            .splitn(2, |&id| id == stand_in)
-            .map(<[u32]>::to_vec);
+        let mut sides = framed.get_ids().splitn(2, |&id| id == stand_in).map(<[u32]>::to_vec);
         match (sides.next(), sides.next()) {
             (Some(prefix), Some(suffix)) => {
-                let outside = prefix
-                    .iter()
-                    .chain(&suffix)
-                    .find(|&&id| id as usize >= self.vocab_size);
+                let outside = prefix.iter().chain(&suffix).find(|&&id| id as usize >= self.vocab_size);
                 match outside {
-                    Some(id) => Err(defect(format!(
-                        "the post-processor adds id {id}, outside the vocabulary"
-                    ))),
+                    Some(id) => {
+                        Err(defect(format!("the post-processor adds id {id}, outside the vocabulary")))
+                    }
                     None => Ok((prefix, suffix)),
                 }
             }
@@ -104,16 +96,11 @@ impl JsonTokenizer {
     }
 
     pub(super) fn decode(&self, ids: &[u32]) -> Result<String, Error> {
-        self.inner
-            .decode(ids, true)
-            .map_err(|_| defect("these ids have no text"))
+        self.inner.decode(ids, true).map_err(|_| defect("these ids have no text"))
     }
 
     pub(super) fn to_json(&self) -> Result<Vec<u8>, Error> {
-        let json = self
-            .inner
-            .to_string(false)
-            .map_err(|error| defect(error.to_string()))?;
+        let json = self.inner.to_string(false).map_err(|error| defect(error.to_string()))?;
         Ok(json.into_bytes())
     }
 
@@ -155,9 +142,7 @@ fn check_model(model: &Value) -> Result<(), Error> {
     if let Some(unknown) = model["unk_token"].as_str()
         && !vocab.contains_key(unknown)
     {
-        return Err(defect(format!(
-            "tokenizer.json: the unknown token {unknown:?} is not in model.vocab"
-        )));
+        return Err(defect(format!("tokenizer.json: the unknown token {unknown:?} is not in model.vocab")));
     }
     if kind == "BPE" {
         let prefix = model["continuing_subword_prefix"].as_str().unwrap_or("");
@@ -188,11 +173,7 @@ fn check_post_processor(processor: &Value) -> Result<(), Error> {
         check_post_processor(part)?;
     }
     let templates = [&processor["single"], &processor["pair"]];
-    for step in templates
-        .iter()
-        .filter_map(|template| template.as_array())
-        .flatten()
-    {
+    for step in templates.iter().filter_map(|template| template.as_array()).flatten() {
         if let Some(name) = step["SpecialToken"]["id"].as_str()
             && processor["special_tokens"][name]["ids"].is_null()
         {
@@ -227,9 +208,7 @@ fn check_ids(mut ids: Vec<u32>) -> Result<usize, Error> {
             return Err(defect(format!("tokenizer.json: two tokens have the id {id}")));
         }
         if id > expected {
-            return Err(defect(format!(
-                "tokenizer.json: no token has the id {expected}, yet one has {id}"
-            )));
+            return Err(defect(format!("tokenizer.json: no token has the id {expected}, yet one has {id}")));
         }
     }
     Ok(ids.len())
@@ -243,11 +222,7 @@ pub(super) fn llama_json(
     special_ids: &[u32],
     settings: &LlamaSettings<'_>,
 ) -> Result<Vec<u8>, Error> {
-    let vocab: HashMap<&str, usize> = tokens
-        .iter()
-        .enumerate()
-        .map(|(id, &token)| (token, id))
-        .collect();
+    let vocab: HashMap<&str, usize> = tokens.iter().enumerate().map(|(id, &token)| (token, id)).collect();
     let added: Vec<Value> = special_ids
         .iter()
         .map(|&id| {
@@ -316,12 +291,8 @@ mod tests {
 
     /// A small BPE file with `change` made to it.
     fn file(change: impl FnOnce(&mut Value)) -> Vec<u8> {
-        let settings = LlamaSettings {
-            unk: "<unk>",
-            bos: None,
-            byte_fallback: false,
-            add_dummy_prefix: false,
-        };
+        let settings =
+            LlamaSettings { unk: "<unk>", bos: None, byte_fallback: false, add_dummy_prefix: false };
         let tokens = ["<unk>", "<s>", "</s>", "a", "b", "ab"];
         let json = llama_json(&tokens, &[("a", "b")], &[0, 1, 2], &settings).unwrap();
         let mut value = serde_json::from_slice(&json).unwrap();
@@ -337,11 +308,7 @@ mod tests {
     fn a_sound_file_is_read() {
         let tokenizer = JsonTokenizer::read(&file(|_| ())).unwrap();
         assert_eq!(tokenizer.encode("abbac", usize::MAX).unwrap(), [5, 4, 3, 0]);
-        assert_eq!(
-            tokenizer.framing().unwrap(),
-            (vec![], vec![]),
-            "no byte fallback: not a LLaMA"
-        );
+        assert_eq!(tokenizer.framing().unwrap(), (vec![], vec![]), "no byte fallback: not a LLaMA");
     }
 
     #[test]
@@ -358,52 +325,26 @@ mod tests {
         let no_json = "tokenizer: tokenizer.json is not JSON: ";
         assert!(reason(b"").starts_with(no_json), "{}", reason(b""));
         assert!(reason(&file(|_| ())[..200]).starts_with(no_json), "a cut file");
-        assert!(
-            reason(b"{}").contains("model type none is not supported"),
-            "{}",
-            reason(b"{}")
-        );
-        assert!(
-            reason(b"[1]").contains("model type none is not supported"),
-            "{}",
-            reason(b"[1]")
-        );
+        assert!(reason(b"{}").contains("model type none is not supported"), "{}", reason(b"{}"));
+        assert!(reason(b"[1]").contains("model type none is not supported"), "{}", reason(b"[1]"));
         for (change, defect) in [
             (("type", json!("Unigram")), "model type Unigram is not supported"),
             (("vocab", json!({})), "model.vocab is missing or empty"),
             (("vocab", json!(["a"])), "model.vocab is missing or empty"),
-            (
-                ("unk_token", json!("?")),
-                "the unknown token \"?\" is not in model.vocab",
-            ),
-            (
-                ("merges", json!(["a b", "ab"])),
-                "merge 1 is not a pair of tokens",
-            ),
-            (
-                ("merges", json!([["b", "a"]])),
-                "merge 0 gives a token outside model.vocab",
-            ),
+            (("unk_token", json!("?")), "the unknown token \"?\" is not in model.vocab"),
+            (("merges", json!(["a b", "ab"])), "merge 1 is not a pair of tokens"),
+            (("merges", json!([["b", "a"]])), "merge 0 gives a token outside model.vocab"),
             (("merges", json!([["", "ab"]])), "tokenizer.json: "),
             (
-                (
-                    "vocab",
-                    json!({"<unk>": 0, "<s>": 1, "</s>": 2, "a": 3, "b": 4, "ab": 6}),
-                ),
+                ("vocab", json!({"<unk>": 0, "<s>": 1, "</s>": 2, "a": 3, "b": 4, "ab": 6})),
                 "no token has the id 5, yet one has 6",
             ),
             (
-                (
-                    "vocab",
-                    json!({"<unk>": 0, "<s>": 1, "</s>": 2, "a": 3, "b": 3, "ab": 4}),
-                ),
+                ("vocab", json!({"<unk>": 0, "<s>": 1, "</s>": 2, "a": 3, "b": 3, "ab": 4})),
                 "two tokens have the id 3",
             ),
             (
-                (
-                    "vocab",
-                    json!({"<unk>": -1, "<s>": 1, "</s>": 2, "a": 3, "b": 4, "ab": 5}),
-                ),
+                ("vocab", json!({"<unk>": -1, "<s>": 1, "</s>": 2, "a": 3, "b": 4, "ab": 5})),
                 "tokenizer.json: ",
             ),
         ] {
@@ -411,10 +352,7 @@ mod tests {
             assert!(message.contains(defect), "{message}");
         }
         let message = reason(&file(|json| json["added_tokens"][2]["id"] = 7.into()));
-        assert!(
-            message.contains("the added token \"</s>\" has the id 7"),
-            "{message}"
-        );
+        assert!(message.contains("the added token \"</s>\" has the id 7"), "{message}");
         let message = reason(&file(|json| {
             json["post_processor"] = json!({"type": "BertProcessing", "sep": ["</s>", 2], "cls": ["<s>", 9]});
         }));

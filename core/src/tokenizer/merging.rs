@@ -12,13 +12,8 @@ use super::sentencepiece::SentencePiece;
 
 /// The pieces `text` is made of in the end; what no piece matches comes out character by character.
 pub(super) fn final_pieces<'a>(model: &'a SentencePiece, text: &'a str) -> Vec<&'a str> {
-    let mut merging = Merging {
-        model,
-        text,
-        symbols: Vec::new(),
-        queue: BinaryHeap::new(),
-        parts: HashMap::new(),
-    };
+    let mut merging =
+        Merging { model, text, symbols: Vec::new(), queue: BinaryHeap::new(), parts: HashMap::new() };
     merging.split_into_symbols();
     merging.join();
     merging.split_unused()
@@ -65,9 +60,7 @@ impl PartialOrd for Candidate {
 impl Ord for Candidate {
     fn cmp(&self, other: &Self) -> Ordering {
         // SentencePiece 0.2.3 puts 0.0 above -0.0, the score of LLaMA's first merge, as `total_cmp` does.
-        self.score
-            .total_cmp(&other.score)
-            .then(other.left.cmp(&self.left))
+        self.score.total_cmp(&other.score).then(other.left.cmp(&self.left))
     }
 }
 
@@ -77,9 +70,8 @@ impl<'a> Merging<'a> {
         let mut start = 0;
         while let Some(char) = self.text[start..].chars().next() {
             let same_start = self.model.user_defined.get(&char).map_or(&[][..], Vec::as_slice);
-            let user_defined = same_start
-                .iter()
-                .find(|&piece| self.text[start..].starts_with(piece.as_str()));
+            let user_defined =
+                same_start.iter().find(|&piece| self.text[start..].starts_with(piece.as_str()));
             let len = user_defined.map_or(char.len_utf8(), String::len);
             let index = self.symbols.len();
             let next = (start + len < self.text.len()).then_some(index + 1);
@@ -129,12 +121,7 @@ impl<'a> Merging<'a> {
             return;
         };
         let piece = &self.model.pieces[id as usize];
-        self.queue.push(Candidate {
-            score: piece.score,
-            left,
-            right,
-            len,
-        });
+        self.queue.push(Candidate { score: piece.score, left, right, len });
         if piece.kind == Kind::Unused {
             self.parts.insert(joined, joined.split_at(a.len));
         }

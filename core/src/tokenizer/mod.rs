@@ -57,11 +57,7 @@ impl Tokenizer {
     pub fn from_json(bytes: &[u8]) -> Result<Self, Error> {
         let json = JsonTokenizer::read(bytes)?;
         let (prefix, suffix) = json.framing()?;
-        Ok(Self {
-            engine: Engine::Json(Box::new(json)),
-            prefix,
-            suffix,
-        })
+        Ok(Self { engine: Engine::Json(Box::new(json)), prefix, suffix })
     }
 
     /// Reads a SentencePiece `tokenizer.model` of LLaMA's kind: BPE, identity normalisation.
@@ -71,11 +67,7 @@ impl Tokenizer {
     pub fn from_sentencepiece(bytes: &[u8]) -> Result<Self, Error> {
         let model = SentencePiece::read(bytes)?;
         let prefix = model.bos_id().into_iter().collect();
-        Ok(Self {
-            engine: Engine::SentencePiece(Box::new(model)),
-            prefix,
-            suffix: Vec::new(),
-        })
+        Ok(Self { engine: Engine::SentencePiece(Box::new(model)), prefix, suffix: Vec::new() })
     }
 
     /// Reads BERT's `vocab.txt`; `lowercase` is the `do_lower_case` of its `tokenizer_config.json`.
@@ -153,9 +145,7 @@ impl Tokenizer {
     pub fn decode(&self, ids: &[u32]) -> Result<String, Error> {
         let size = self.vocab_size();
         if let Some(id) = ids.iter().find(|&&id| id as usize >= size) {
-            return Err(defect(format!(
-                "id {id} is outside the vocabulary of {size} tokens"
-            )));
+            return Err(defect(format!("id {id} is outside the vocabulary of {size} tokens")));
         }
         match &self.engine {
             Engine::Json(json) => json.decode(ids),
@@ -206,9 +196,7 @@ impl Tokenizer {
 
 /// A defect of a tokenizer file.
 fn defect(reason: impl Into<String>) -> Error {
-    Error::Tokenizer {
-        reason: reason.into(),
-    }
+    Error::Tokenizer { reason: reason.into() }
 }
 
 #[cfg(test)]
@@ -225,11 +213,8 @@ mod tests {
     }
 
     fn load(name: &str) -> Tokenizer {
-        let read = if name.ends_with(".model") {
-            Tokenizer::from_sentencepiece
-        } else {
-            Tokenizer::from_json
-        };
+        let read =
+            if name.ends_with(".model") { Tokenizer::from_sentencepiece } else { Tokenizer::from_json };
         read(&golden(name)).unwrap()
     }
 
@@ -238,27 +223,16 @@ mod tests {
         let file: Value = serde_json::from_slice(&golden("cases.json")).unwrap();
         let texts = file["texts"].as_array().unwrap();
         let expected = file["expected"][name].as_array().unwrap();
-        assert!(
-            texts.len() >= 60 && texts.len() == expected.len(),
-            "the golden file is cut"
-        );
+        assert!(texts.len() >= 60 && texts.len() == expected.len(), "the golden file is cut");
         let text = |value: &Value| value.as_str().unwrap().to_owned();
         let ids = |value: &Value| serde_json::from_value(value.clone()).unwrap();
-        texts
-            .iter()
-            .zip(expected)
-            .map(|(t, e)| (text(t), ids(&e["ids"]), text(&e["text"])))
-            .collect()
+        texts.iter().zip(expected).map(|(t, e)| (text(t), ids(&e["ids"]), text(&e["text"]))).collect()
     }
 
     fn ids_and_text_equal_python(name: &str) {
         let tokenizer = load(name);
         for (text, ids, decoded) in cases(name) {
-            assert_eq!(
-                tokenizer.encode(&text, usize::MAX).unwrap(),
-                ids,
-                "{name}: {text:?}"
-            );
+            assert_eq!(tokenizer.encode(&text, usize::MAX).unwrap(), ids, "{name}: {text:?}");
             assert_eq!(tokenizer.decode(&ids).unwrap(), decoded, "{name}: {text:?}");
         }
     }
@@ -301,10 +275,7 @@ mod tests {
             assert_eq!(converted.decode(&ids).unwrap(), decoded, "{text:?}");
         }
         let message = load("odd.model").to_json().unwrap_err().to_string();
-        assert!(
-            message.contains("\"<ud>\" of tokenizer.model is UserDefined"),
-            "{message}"
-        );
+        assert!(message.contains("\"<ud>\" of tokenizer.model is UserDefined"), "{message}");
     }
 
     #[test]
@@ -314,11 +285,7 @@ mod tests {
             for (text, ids, _) in cases(name) {
                 for max_tokens in [0, 1, 2, 5, 17] {
                     let expected = &ids[..ids.len().min(max_tokens)];
-                    assert_eq!(
-                        tokenizer.encode(&text, max_tokens).unwrap(),
-                        expected,
-                        "{name}: {text:?}"
-                    );
+                    assert_eq!(tokenizer.encode(&text, max_tokens).unwrap(), expected, "{name}: {text:?}");
                 }
             }
         }
@@ -327,12 +294,8 @@ mod tests {
     #[test]
     fn a_cut_text_keeps_the_closing_token_of_bert() {
         let tokenizer = load("bert.json");
-        let whole = tokenizer
-            .encode("Patient was admitted with chest pain.", usize::MAX)
-            .unwrap();
-        let cut = tokenizer
-            .encode("Patient was admitted with chest pain.", 5)
-            .unwrap();
+        let whole = tokenizer.encode("Patient was admitted with chest pain.", usize::MAX).unwrap();
+        let cut = tokenizer.encode("Patient was admitted with chest pain.", 5).unwrap();
         let sep = whole[whole.len() - 1];
         assert_eq!(cut, [&whole[..4], &[sep]].concat());
         assert_eq!(tokenizer.encode("Patient", 1).unwrap(), whole[..1]);
@@ -340,13 +303,7 @@ mod tests {
 
     #[test]
     fn text_never_becomes_a_special_token() {
-        for name in [
-            "llama.model",
-            "odd.model",
-            "llama.json",
-            "llama3.json",
-            "bert.json",
-        ] {
+        for name in ["llama.model", "odd.model", "llama.json", "llama3.json", "bert.json"] {
             let tokenizer = load(name);
             let (bos, eos, pad) = (tokenizer.bos_id(), tokenizer.eos_id(), tokenizer.pad_id());
             for (text, _, _) in cases(name) {
@@ -374,13 +331,7 @@ mod tests {
     #[test]
     fn an_id_outside_the_vocabulary_is_refused() {
         let message = load("llama.model").decode(&[5, 600]).unwrap_err().to_string();
-        assert_eq!(
-            message,
-            "tokenizer: id 600 is outside the vocabulary of 600 tokens"
-        );
-        assert!(
-            load("llama3.json").decode(&[602]).is_err(),
-            "602 tokens end at 601"
-        );
+        assert_eq!(message, "tokenizer: id 600 is outside the vocabulary of 600 tokens");
+        assert!(load("llama3.json").decode(&[602]).is_err(), "602 tokens end at 601");
     }
 }

@@ -94,9 +94,7 @@ impl ModelProto {
             )));
         }
         let proto = Self::decode(bytes).map_err(|error| {
-            defect(format!(
-                "tokenizer.model is damaged or is no SentencePiece model: {error}"
-            ))
+            defect(format!("tokenizer.model is damaged or is no SentencePiece model: {error}"))
         })?;
         if proto.pieces.is_empty() {
             return Err(defect(
@@ -118,9 +116,7 @@ impl ModelProto {
             _ => "unknown",
         };
         if kind != "BPE" {
-            return Err(defect(format!(
-                "tokenizer.model: model type {kind} is not supported, only BPE is"
-            )));
+            return Err(defect(format!("tokenizer.model: model type {kind} is not supported, only BPE is")));
         }
         let name = normalizer.name.unwrap_or_default();
         let refused = [
@@ -136,10 +132,7 @@ impl ModelProto {
                 normalizer.remove_extra_whitespaces.unwrap_or(true),
                 "remove_extra_whitespaces = true".to_owned(),
             ),
-            (
-                !normalizer.escape_whitespaces.unwrap_or(true),
-                "escape_whitespaces = false".to_owned(),
-            ),
+            (!normalizer.escape_whitespaces.unwrap_or(true), "escape_whitespaces = false".to_owned()),
         ];
         if let Some((_, setting)) = refused.into_iter().find(|(refuse, _)| *refuse) {
             return Err(defect(format!("tokenizer.model: {setting} is not supported")));

@@ -86,23 +86,10 @@ impl SentencePiece {
                 unknown.len()
             )));
         };
-        let byte_ids = if settings.byte_fallback {
-            byte_ids(&pieces, &reserved)?
-        } else {
-            Vec::new()
-        };
-        let words_are_independent = pieces
-            .iter()
-            .all(|piece| !piece.text.trim_start_matches(BLANK).contains(BLANK));
-        Ok(Self {
-            pieces,
-            ids,
-            byte_ids,
-            unknown,
-            user_defined,
-            words_are_independent,
-            settings,
-        })
+        let byte_ids = if settings.byte_fallback { byte_ids(&pieces, &reserved)? } else { Vec::new() };
+        let words_are_independent =
+            pieces.iter().all(|piece| !piece.text.trim_start_matches(BLANK).contains(BLANK));
+        Ok(Self { pieces, ids, byte_ids, unknown, user_defined, words_are_independent, settings })
     }
 
     pub(super) fn encode(&self, text: &str, max_tokens: usize) -> Vec<u32> {
@@ -116,11 +103,7 @@ impl SentencePiece {
         let mut rest = normalised.as_str();
         // A note is cut at 128 tokens, so its later words need no work.
         while !rest.is_empty() && ids.len() < max_tokens {
-            let end = if self.words_are_independent {
-                end_of_word(rest)
-            } else {
-                rest.len()
-            };
+            let end = if self.words_are_independent { end_of_word(rest) } else { rest.len() };
             let (word, tail) = rest.split_at(end);
             self.encode_word(word, &mut ids);
             rest = tail;
@@ -181,10 +164,8 @@ impl SentencePiece {
     /// Where scores differ the ids stay the same, but for a piece that overlaps itself with the longer part in
     /// common (`_ __ _`), which merging from the left does not leave behind.
     pub(super) fn to_json(&self) -> Result<Vec<u8>, Error> {
-        if let Some(piece) = self
-            .pieces
-            .iter()
-            .find(|piece| matches!(piece.kind, Kind::UserDefined | Kind::Unused))
+        if let Some(piece) =
+            self.pieces.iter().find(|piece| matches!(piece.kind, Kind::UserDefined | Kind::Unused))
         {
             return Err(defect(format!(
                 "piece {:?} of tokenizer.model is {:?}; no tokenizer.json can encode as SentencePiece does then",
@@ -217,22 +198,13 @@ impl SentencePiece {
             splits.sort_unstable();
             merges.extend(splits.into_iter().map(|(left, right)| {
                 let (left, right) = (self.text(left), self.text(right));
-                (
-                    piece.score,
-                    left.chars().count(),
-                    right.chars().count(),
-                    left,
-                    right,
-                )
+                (piece.score, left.chars().count(), right.chars().count(), left, right)
             }));
         }
         merges.sort_by(|a, b| b.0.total_cmp(&a.0).then(b.1.cmp(&a.1)).then(b.2.cmp(&a.2)));
 
         let tokens: Vec<&str> = self.pieces.iter().map(|piece| piece.text.as_str()).collect();
-        let merges: Vec<(&str, &str)> = merges
-            .into_iter()
-            .map(|(.., left, right)| (left, right))
-            .collect();
+        let merges: Vec<(&str, &str)> = merges.into_iter().map(|(.., left, right)| (left, right)).collect();
         let special: Vec<u32> = (0u32..)
             .zip(&self.pieces)
             .filter(|(_, piece)| matches!(piece.kind, Kind::Unknown | Kind::Control))
@@ -273,9 +245,7 @@ impl SentencePiece {
 
     fn control_id(&self, name: &str) -> Option<u32> {
         let mut pieces = (0u32..).zip(&self.pieces);
-        pieces
-            .find(|(_, piece)| piece.kind == Kind::Control && piece.text == name)
-            .map(|(id, _)| id)
+        pieces.find(|(_, piece)| piece.kind == Kind::Control && piece.text == name).map(|(id, _)| id)
     }
 }
 
@@ -290,11 +260,8 @@ fn byte_ids(pieces: &[Piece], reserved: &HashMap<String, u32>) -> Result<Vec<u32
     (0..=255u8)
         .map(|byte| {
             let name = format!("<0x{byte:02X}>");
-            let id = reserved
-                .get(&name)
-                .filter(|&&id| pieces[id as usize].kind == Kind::Byte);
-            id.copied()
-                .ok_or_else(|| defect(format!("tokenizer.model: the byte piece {name} is missing")))
+            let id = reserved.get(&name).filter(|&&id| pieces[id as usize].kind == Kind::Byte);
+            id.copied().ok_or_else(|| defect(format!("tokenizer.model: the byte piece {name} is missing")))
         })
         .collect()
 }
@@ -325,11 +292,7 @@ mod tests {
 
     /// A varint field of the trainer's (2) or the normaliser's (3) settings; the last one read counts.
     fn with_setting(message: u8, field: u8, value: u8) -> Vec<u8> {
-        [
-            LLAMA,
-            &[message << 3 | 2, 3, field << 3 & 0x7f | 0x80, field >> 4, value],
-        ]
-        .concat()
+        [LLAMA, &[message << 3 | 2, 3, field << 3 & 0x7f | 0x80, field >> 4, value]].concat()
     }
 
     #[test]
@@ -346,31 +309,18 @@ mod tests {
             assert!(message.contains(name), "{message}");
         }
         let charsmap = [LLAMA, &[0x1a, 3, 0x12, 1, 7]].concat();
-        assert!(
-            reason(&charsmap).contains("the normalisation \"identity\""),
-            "{}",
-            reason(&charsmap)
-        );
+        assert!(reason(&charsmap).contains("the normalisation \"identity\""), "{}", reason(&charsmap));
     }
 
     #[test]
     fn faulty_pieces_are_refused() {
         let with_piece = |piece: &[u8]| [LLAMA, &[0x0a, u8::try_from(piece.len()).unwrap()], piece].concat();
-        assert!(
-            SentencePiece::read(&with_piece(&[0x0a, 2, b'#', b'#'])).is_ok(),
-            "a sound one"
-        );
+        assert!(SentencePiece::read(&with_piece(&[0x0a, 2, b'#', b'#'])).is_ok(), "a sound one");
         for (piece, name) in [
-            (
-                &[0x0a, 3, b'<', b's', b'>', 0x18, 3][..],
-                "piece 600 stands there twice",
-            ),
+            (&[0x0a, 3, b'<', b's', b'>', 0x18, 3][..], "piece 600 stands there twice"),
             (&[0x0a, 1, b'#', 0x18, 2], "2 unknown pieces"),
             (&[0x0a, 1, b'#', 0x18, 9], "piece 600 is of an unknown kind"),
-            (
-                &[0x0a, 1, b'#', 0x15, 0, 0, 0xc0, 0x7f],
-                "the score of piece 600 is not a finite number",
-            ),
+            (&[0x0a, 1, b'#', 0x15, 0, 0, 0xc0, 0x7f], "the score of piece 600 is not a finite number"),
             (&[0x0a, 0], "piece 600 is empty"),
         ] {
             let message = reason(&with_piece(piece));
@@ -397,17 +347,10 @@ mod tests {
             try_out(&damaged);
         }
         assert!(reason(b"").contains("holds no pieces"), "{}", reason(b""));
-        assert!(
-            reason(&LLAMA[..100]).contains("is damaged"),
-            "{}",
-            reason(&LLAMA[..100])
-        );
+        assert!(reason(&LLAMA[..100]).contains("is damaged"), "{}", reason(&LLAMA[..100]));
         assert!(reason(b"{\"model\": {}}").contains("is damaged"), "a JSON file");
         // A length of 2^62 bytes that are not there.
         assert!(reason(&[0x0a, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0x3f]).contains("is damaged"));
-        assert!(
-            reason(&vec![0; (8 << 20) + 1]).contains("has 8388609 bytes"),
-            "far too large"
-        );
+        assert!(reason(&vec![0; (8 << 20) + 1]).contains("has 8388609 bytes"), "far too large");
     }
 }

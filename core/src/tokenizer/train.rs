@@ -32,11 +32,7 @@ pub(super) fn train(
     vocab_size: usize,
 ) -> Result<Vec<u8>, Error> {
     let byte_tokens = (0..=255u8).map(|byte| format!("<0x{byte:02X}>"));
-    let mut tokens: Vec<String> = LLAMA_SPECIALS
-        .map(str::to_owned)
-        .into_iter()
-        .chain(byte_tokens)
-        .collect();
+    let mut tokens: Vec<String> = LLAMA_SPECIALS.map(str::to_owned).into_iter().chain(byte_tokens).collect();
     let room = vocab_size.saturating_sub(tokens.len());
     if room < 2 {
         return Err(defect(format!(
@@ -79,17 +75,10 @@ pub(super) fn train(
     }
 
     let tokens: Vec<&str> = tokens.iter().map(String::as_str).collect();
-    let merges: Vec<(&str, &str)> = merges
-        .iter()
-        .map(|&(left, right)| (tokens[left as usize], tokens[right as usize]))
-        .collect();
+    let merges: Vec<(&str, &str)> =
+        merges.iter().map(|&(left, right)| (tokens[left as usize], tokens[right as usize])).collect();
     let [unk, bos, _] = LLAMA_SPECIALS;
-    let settings = LlamaSettings {
-        unk,
-        bos: Some(bos),
-        byte_fallback: true,
-        add_dummy_prefix: true,
-    };
+    let settings = LlamaSettings { unk, bos: Some(bos), byte_fallback: true, add_dummy_prefix: true };
     llama_json(&tokens, &merges, &[0, 1, 2], &settings)
 }
 
@@ -161,10 +150,7 @@ fn choose_alphabet(words: &BTreeMap<String, u64>, limit: usize) -> Vec<char> {
             *counts.entry(char).or_default() += count;
         }
     }
-    #[expect(
-        clippy::cast_precision_loss,
-        reason = "a share of the corpus needs no exact counts"
-    )]
+    #[expect(clippy::cast_precision_loss, reason = "a share of the corpus needs no exact counts")]
     let target = counts.values().sum::<u64>() as f64 * CHARACTER_COVERAGE;
     let mut ranked: Vec<(char, u64)> = counts.into_iter().collect();
     ranked.sort_by_key(|&(char, count)| (Reverse(count), char));
@@ -215,10 +201,8 @@ impl Corpus {
         };
         let mut buffer = [0; 4];
         for (word, &count) in words {
-            let symbols: Vec<Option<u32>> = word
-                .chars()
-                .map(|char| ids.get(&*char.encode_utf8(&mut buffer)).copied())
-                .collect();
+            let symbols: Vec<Option<u32>> =
+                word.chars().map(|char| ids.get(&*char.encode_utf8(&mut buffer)).copied()).collect();
             for run in symbols.split(Option::is_none).filter(|run| run.len() > 1) {
                 let symbols: Vec<u32> = run.iter().copied().flatten().collect();
                 corpus.chars.extend(symbols.iter().map(|&id| (id, 1)));
@@ -309,14 +293,9 @@ mod tests {
     fn ids_begin_as_in_llama() {
         let json: serde_json::Value = serde_json::from_slice(&train(NOTES.iter(), 330).unwrap()).unwrap();
         let vocab = json["model"]["vocab"].as_object().unwrap();
-        for (token, id) in [
-            ("<unk>", 0),
-            ("<s>", 1),
-            ("</s>", 2),
-            ("<0x00>", 3),
-            ("<0xFF>", 258),
-            ("\u{2581}", 259),
-        ] {
+        for (token, id) in
+            [("<unk>", 0), ("<s>", 1), ("</s>", 2), ("<0x00>", 3), ("<0xFF>", 258), ("\u{2581}", 259)]
+        {
             assert_eq!(vocab[token], id, "{token}");
         }
         assert_eq!(vocab.len(), 330);
@@ -325,9 +304,7 @@ mod tests {
             "frequent words"
         );
         for cut in ["12", "\n", "pain,"] {
-            let token = vocab
-                .keys()
-                .find(|token| token.contains(cut) && !token.starts_with("<0x"));
+            let token = vocab.keys().find(|token| token.contains(cut) && !token.starts_with("<0x"));
             assert_eq!(token, None, "a piece across {cut:?}");
         }
     }
@@ -354,25 +331,14 @@ mod tests {
         }
         assert_eq!(words, counts);
         let long = count_words(["x".repeat(1000)].iter());
-        assert!(
-            long.keys().all(|word| word.len() <= MAX_WORD_BYTES),
-            "a runaway line is cut"
-        );
-        assert_eq!(
-            long.iter()
-                .map(|(word, count)| word.len() as u64 * count)
-                .sum::<u64>(),
-            1003
-        );
+        assert!(long.keys().all(|word| word.len() <= MAX_WORD_BYTES), "a runaway line is cut");
+        assert_eq!(long.iter().map(|(word, count)| word.len() as u64 * count).sum::<u64>(), 1003);
     }
 
     #[test]
     fn pieces_have_at_most_sixteen_characters() {
         let merges = merges("abcdefghijklmnopqrstuvwxyz abcdefghijklmnopqrstuvwxyz");
-        let longest = merges
-            .iter()
-            .map(|[left, right]| left.chars().count() + right.chars().count())
-            .max();
+        let longest = merges.iter().map(|[left, right]| left.chars().count() + right.chars().count()).max();
         assert_eq!(longest, Some(MAX_PIECE_CHARS));
     }
 
@@ -404,10 +370,7 @@ mod tests {
         ] {
             let ids = tokenizer.encode(text, usize::MAX).unwrap();
             assert_eq!(ids[0], 1, "BOS first");
-            assert!(
-                !ids[1..].iter().any(|id| *id < 3),
-                "no special token inside {text:?}"
-            );
+            assert!(!ids[1..].iter().any(|id| *id < 3), "no special token inside {text:?}");
             assert_eq!(tokenizer.decode(&ids).unwrap(), text);
         }
         let pieces = tokenizer.encode("patient admitted", usize::MAX).unwrap();
@@ -419,18 +382,11 @@ mod tests {
         let message = train(NOTES.iter(), 260).unwrap_err().to_string();
         assert!(message.contains("a vocabulary of 260 is too small"), "{message}");
         assert!(
-            train([""].iter(), 300)
-                .unwrap_err()
-                .to_string()
-                .contains("no text"),
+            train([""].iter(), 300).unwrap_err().to_string().contains("no text"),
             "nothing to learn from"
         );
         let small = Tokenizer::train(["xy"].iter(), 100_000).unwrap();
-        assert_eq!(
-            small.vocab_size(),
-            262,
-            "a corpus may be too small for the vocabulary asked for"
-        );
+        assert_eq!(small.vocab_size(), 262, "a corpus may be too small for the vocabulary asked for");
     }
 
     #[test]
@@ -447,18 +403,11 @@ mod tests {
             .map(|text| serde_json::json!({"text": text, "ids": tokenizer.encode(text, usize::MAX).unwrap()}))
             .collect();
         let folder = std::env::temp_dir();
-        let (json, ids) = (
-            folder.join("clinlora-trained.json"),
-            folder.join("clinlora-trained-ids.json"),
-        );
+        let (json, ids) = (folder.join("clinlora-trained.json"), folder.join("clinlora-trained-ids.json"));
         std::fs::write(&json, tokenizer.to_json().unwrap()).unwrap();
         std::fs::write(&ids, serde_json::to_vec(&cases).unwrap()).unwrap();
         let check = format!("{golden}/check_trained.py");
-        let status = std::process::Command::new(python)
-            .arg(check)
-            .args([json, ids])
-            .status()
-            .unwrap();
+        let status = std::process::Command::new(python).arg(check).args([json, ids]).status().unwrap();
         assert!(status.success(), "Python gives other ids; its list is above");
     }
 }

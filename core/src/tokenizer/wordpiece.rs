@@ -23,17 +23,10 @@ pub(super) fn json(vocab: &[u8], lowercase: bool) -> Result<Vec<u8>, Error> {
     for (id, piece) in text.split_terminator('\n').enumerate() {
         let piece = piece.trim_end_matches('\r');
         if ids.insert(piece.to_owned(), json!(id)).is_some() {
-            return Err(defect(format!(
-                "vocab.txt:{}: the piece {piece:?} stands twice",
-                id + 1
-            )));
+            return Err(defect(format!("vocab.txt:{}: the piece {piece:?} stands twice", id + 1)));
         }
     }
-    let missing: Vec<&str> = SPECIAL[..4]
-        .iter()
-        .copied()
-        .filter(|token| !ids.contains_key(*token))
-        .collect();
+    let missing: Vec<&str> = SPECIAL[..4].iter().copied().filter(|token| !ids.contains_key(*token)).collect();
     if !missing.is_empty() {
         return Err(defect(format!("vocab.txt lacks {}", missing.join(", "))));
     }
@@ -116,11 +109,7 @@ mod tests {
     fn case_is_kept_or_lowered_with_the_accents() {
         assert_eq!(ids(CASED, false, "The feverish É."), [2, 5, 7, 9, 11, 10, 3]);
         assert_eq!(ids(CASED, true, "The feverish É."), [2, 6, 7, 9, 12, 10, 3]);
-        assert_eq!(
-            ids(CASED, false, "[MASK] is"),
-            [2, 1, 1, 1, 8, 3],
-            "a note cannot forge a special token"
-        );
+        assert_eq!(ids(CASED, false, "[MASK] is"), [2, 1, 1, 1, 8, 3], "a note cannot forge a special token");
     }
 
     #[test]

@@ -65,9 +65,7 @@ fn is_ignorable(name: &str) -> bool {
     let of_another_task = |head: &str| name.starts_with(head);
     name.ends_with("rotary_emb.inv_freq")
         || name.ends_with("embeddings.position_ids")
-        || ["lm_head.weight", "score.weight", "classifier.", "cls."]
-            .into_iter()
-            .any(of_another_task)
+        || ["lm_head.weight", "score.weight", "classifier.", "cls."].into_iter().any(of_another_task)
 }
 
 /// The name a model asks for, of a tensor called `stored` in a checkpoint whose names lack `prefix`. BERT's first
@@ -131,11 +129,7 @@ impl CheckpointWeights {
     /// [`Error::Tensors`] with all of the problems; [`Error::Container`] or [`Error::NotFinite`] for the first tensor
     /// that could not be used.
     pub fn finish(self) -> Result<(), Error> {
-        let unexpected: Vec<String> = self
-            .index
-            .into_keys()
-            .filter(|name| !is_ignorable(name))
-            .collect();
+        let unexpected: Vec<String> = self.index.into_keys().filter(|name| !is_ignorable(name)).collect();
         if !(self.missing.is_empty() && unexpected.is_empty() && self.misshapen.is_empty()) {
             return Err(Error::Tensors {
                 what: self.what,
@@ -157,12 +151,7 @@ impl CheckpointWeights {
     /// decoder read so far; so a bf16 copy of an f32 checkpoint has the same one, with or without a head.
     #[must_use]
     pub fn fingerprint(&self) -> String {
-        self.fingerprint
-            .clone()
-            .finalize()
-            .iter()
-            .map(|byte| format!("{byte:02x}"))
-            .collect()
+        self.fingerprint.clone().finalize().iter().map(|byte| format!("{byte:02x}")).collect()
     }
 
     fn load(&mut self, name: &str, shape: &[usize]) -> Option<TensorData> {
@@ -171,21 +160,14 @@ impl CheckpointWeights {
             return None;
         };
         if found != shape {
-            self.misshapen.push(Misshapen {
-                name: name.to_owned(),
-                expected: shape.to_vec(),
-                found,
-            });
+            self.misshapen.push(Misshapen { name: name.to_owned(), expected: shape.to_vec(), found });
             return None;
         }
         match self.sources[source].read(&stored_name) {
             Ok((dtype, bytes)) => {
                 let data = decode(dtype, bytes, shape, self.dtype);
                 if data.is_none() && self.failure.is_none() {
-                    self.failure = Some(Error::NotFinite {
-                        what: self.what.clone(),
-                        name: name.to_owned(),
-                    });
+                    self.failure = Some(Error::NotFinite { what: self.what.clone(), name: name.to_owned() });
                 }
                 data
             }
@@ -204,11 +186,9 @@ impl CheckpointWeights {
         }
         let bytes = data.as_bytes();
         let bits: Vec<u16> = match data.dtype() {
-            DType::BF16 => bytes
-                .chunks_exact(2)
-                .take(VALUES)
-                .map(|b| u16::from_le_bytes([b[0], b[1]]))
-                .collect(),
+            DType::BF16 => {
+                bytes.chunks_exact(2).take(VALUES).map(|b| u16::from_le_bytes([b[0], b[1]])).collect()
+            }
             DType::F16 => bytes
                 .chunks_exact(2)
                 .take(VALUES)
@@ -249,11 +229,7 @@ pub(crate) fn decode(
     shape: &[usize],
     target: DType,
 ) -> Option<TensorData> {
-    let finite16 = |mask: u16| {
-        bytes
-            .chunks_exact(2)
-            .all(|b| u16::from_le_bytes([b[0], b[1]]) & mask != mask)
-    };
+    let finite16 = |mask: u16| bytes.chunks_exact(2).all(|b| u16::from_le_bytes([b[0], b[1]]) & mask != mask);
     match (stored, target) {
         (StoredDtype::Bf16, DType::BF16) if finite16(0x7f80) => {
             return Some(TensorData::from_bytes_vec(bytes, shape.to_vec(), DType::BF16));
@@ -263,23 +239,17 @@ pub(crate) fn decode(
         }
         _ => {}
     }
-    #[expect(
-        clippy::cast_possible_truncation,
-        reason = "f64 tensors are rounded on purpose"
-    )]
+    #[expect(clippy::cast_possible_truncation, reason = "f64 tensors are rounded on purpose")]
     let values: Vec<f32> = match stored {
-        StoredDtype::F32 => bytes
-            .chunks_exact(4)
-            .map(|b| f32::from_le_bytes([b[0], b[1], b[2], b[3]]))
-            .collect(),
-        StoredDtype::F16 => bytes
-            .chunks_exact(2)
-            .map(|b| f16::from_le_bytes([b[0], b[1]]).to_f32())
-            .collect(),
-        StoredDtype::Bf16 => bytes
-            .chunks_exact(2)
-            .map(|b| bf16::from_le_bytes([b[0], b[1]]).to_f32())
-            .collect(),
+        StoredDtype::F32 => {
+            bytes.chunks_exact(4).map(|b| f32::from_le_bytes([b[0], b[1], b[2], b[3]])).collect()
+        }
+        StoredDtype::F16 => {
+            bytes.chunks_exact(2).map(|b| f16::from_le_bytes([b[0], b[1]]).to_f32()).collect()
+        }
+        StoredDtype::Bf16 => {
+            bytes.chunks_exact(2).map(|b| bf16::from_le_bytes([b[0], b[1]]).to_f32()).collect()
+        }
         StoredDtype::F64 => bytes
             .chunks_exact(8)
             .map(|b| f64::from_le_bytes([b[0], b[1], b[2], b[3], b[4], b[5], b[6], b[7]]) as f32)
@@ -292,17 +262,11 @@ pub(crate) fn decode(
     Some(match target {
         DType::BF16 => {
             let values: Vec<bf16> = values.into_iter().map(bf16::from_f32).collect();
-            values
-                .iter()
-                .all(|v| v.is_finite())
-                .then(|| TensorData::new(values, shape.to_vec()))?
+            values.iter().all(|v| v.is_finite()).then(|| TensorData::new(values, shape.to_vec()))?
         }
         DType::F16 => {
             let values: Vec<f16> = values.into_iter().map(f16::from_f32).collect();
-            values
-                .iter()
-                .all(|v| v.is_finite())
-                .then(|| TensorData::new(values, shape.to_vec()))?
+            values.iter().all(|v| v.is_finite()).then(|| TensorData::new(values, shape.to_vec()))?
         }
         _ => TensorData::new(values, shape.to_vec()),
     })

@@ -44,11 +44,7 @@ impl RandomWeights {
     /// Tensors of `dtype` on `device`.
     #[must_use]
     pub fn new(seed: u64, device: &Device, dtype: DType) -> Self {
-        Self {
-            rng: ChaCha8Rng::seed_from_u64(seed),
-            device: device.clone(),
-            dtype,
-        }
+        Self { rng: ChaCha8Rng::seed_from_u64(seed), device: device.clone(), dtype }
     }
 }
 

@@ -21,21 +21,13 @@ impl<B: AsRef<[u8]>> SafetensorsFile<B> {
     /// [`Error::Container`] naming the file and the defect.
     pub fn open(name: impl Into<String>, bytes: B) -> Result<Self, Error> {
         let name = name.into();
-        let refuse = |reason: String| Error::Container {
-            what: name.clone(),
-            reason,
-        };
+        let refuse = |reason: String| Error::Container { what: name.clone(), reason };
         // Deserialising checks that the tensors end where the data does; read_metadata alone does not.
         SafeTensors::deserialize(bytes.as_ref())
             .map_err(|e| refuse(format!("not a whole safetensors file ({e}); fetch it again")))?;
         let (header, metadata) = SafeTensors::read_metadata(bytes.as_ref())
             .map_err(|e| refuse(format!("damaged safetensors header ({e})")))?;
-        Ok(Self {
-            name,
-            data_start: header + size_of::<u64>(),
-            bytes,
-            metadata,
-        })
+        Ok(Self { name, data_start: header + size_of::<u64>(), bytes, metadata })
     }
 
     /// The free-form strings of the header.
@@ -45,10 +37,7 @@ impl<B: AsRef<[u8]>> SafetensorsFile<B> {
     }
 
     fn stored(&self, name: &str, info: &TensorInfo) -> StoredTensor {
-        StoredTensor {
-            name: name.to_owned(),
-            shape: info.shape.clone(),
-        }
+        StoredTensor { name: name.to_owned(), shape: info.shape.clone() }
     }
 }
 
@@ -58,22 +47,12 @@ impl<B: AsRef<[u8]>> TensorSource for SafetensorsFile<B> {
     }
 
     fn tensors(&self) -> Vec<StoredTensor> {
-        self.metadata
-            .tensors()
-            .into_iter()
-            .map(|(name, info)| self.stored(&name, info))
-            .collect()
+        self.metadata.tensors().into_iter().map(|(name, info)| self.stored(&name, info)).collect()
     }
 
     fn read(&self, name: &str) -> Result<(StoredDtype, Vec<u8>), Error> {
-        let refuse = |reason: String| Error::Container {
-            what: self.name.clone(),
-            reason,
-        };
-        let info = self
-            .metadata
-            .info(name)
-            .ok_or_else(|| refuse(format!("no tensor {name}")))?;
+        let refuse = |reason: String| Error::Container { what: self.name.clone(), reason };
+        let info = self.metadata.info(name).ok_or_else(|| refuse(format!("no tensor {name}")))?;
         let dtype = match info.dtype {
             Dtype::F32 => StoredDtype::F32,
             Dtype::F16 => StoredDtype::F16,
@@ -86,9 +65,6 @@ impl<B: AsRef<[u8]>> TensorSource for SafetensorsFile<B> {
             }
         };
         let (start, end) = info.data_offsets;
-        Ok((
-            dtype,
-            self.bytes.as_ref()[self.data_start + start..self.data_start + end].to_vec(),
-        ))
+        Ok((dtype, self.bytes.as_ref()[self.data_start + start..self.data_start + end].to_vec()))
     }
 }

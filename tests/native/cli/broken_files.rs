@@ -44,10 +44,7 @@ fn rewrite(workshop: &Workshop, file: &str, change: impl Fn(&str, &mut Vec<usize
     let views: HashMap<&str, TensorView<'_>> = changed
         .iter()
         .map(|(name, dtype, shape, data)| {
-            (
-                name.as_str(),
-                TensorView::new(*dtype, shape.clone(), data).expect("a shape that fits"),
-            )
+            (name.as_str(), TensorView::new(*dtype, shape.clone(), data).expect("a shape that fits"))
         })
         .collect();
     workshop.write(file, safetensors::serialize(views, None).expect("serialises"));
@@ -60,10 +57,8 @@ fn a_damaged_or_hostile_checkpoint_is_refused() {
         |start: usize, end: usize| format!(r#"{{"dtype":"F32","shape":[2],"data_offsets":[{start},{end}]}}"#);
     let overlapping = file_of(&format!(r#"{{"a":{},"b":{}}}"#, tensor(0, 8), tensor(4, 12)), 12);
     let beyond = file_of(&format!(r#"{{"a":{}}}"#, tensor(0, 8)), 4);
-    let huge_shape = file_of(
-        r#"{"a":{"dtype":"F32","shape":[4611686018427387904,8],"data_offsets":[0,8]}}"#,
-        8,
-    );
+    let huge_shape =
+        file_of(r#"{"a":{"dtype":"F32","shape":[4611686018427387904,8],"data_offsets":[0,8]}}"#, 8);
     let cases: [(&str, Vec<u8>); 9] = [
         ("empty", vec![]),
         ("truncated in the header", whole[..200].to_vec()),
@@ -94,10 +89,7 @@ fn missing_weights_and_shards_are_named() {
     nothing_is_written(&workshop, &["base", "no model.safetensors"]);
     let index = r#"{"weight_map": {"model.norm.weight": "model-2.safetensors"}}"#;
     workshop.write("base/model.safetensors.index.json", index);
-    nothing_is_written(
-        &workshop,
-        &["names files that are not there", "model-2.safetensors"],
-    );
+    nothing_is_written(&workshop, &["names files that are not there", "model-2.safetensors"]);
     let index = r#"{"weight_map": {"model.norm.weight": "../model.safetensors"}}"#;
     workshop.write("base/model.safetensors.index.json", index);
     nothing_is_written(&workshop, &["not a file of this folder"]);
@@ -145,22 +137,12 @@ fn a_damaged_adapter_is_refused() {
     let workshop = Workshop::new();
     let whole = workshop.read("clinical/adapter_model.safetensors");
     workshop.write("clinical/adapter_model.safetensors", &whole[..whole.len() / 2]);
-    nothing_is_written(
-        &workshop,
-        &["clinical", "adapter_model.safetensors", "safetensors file"],
-    );
+    nothing_is_written(&workshop, &["clinical", "adapter_model.safetensors", "safetensors file"]);
     workshop.write("clinical/adapter_model.safetensors", &whole);
     workshop.edit("clinical/adapter_config.json", "\"r\": 3", "\"r\": 4");
-    nothing_is_written(
-        &workshop,
-        &["of another shape", "expected [4, 24], found [3, 24]"],
-    );
+    nothing_is_written(&workshop, &["of another shape", "expected [4, 24], found [3, 24]"]);
     workshop.edit("clinical/adapter_config.json", "\"r\": 4", "\"r\": 3");
-    workshop.edit(
-        "clinical/adapter_config.json",
-        "\"use_dora\": false",
-        "\"use_dora\": true",
-    );
+    workshop.edit("clinical/adapter_config.json", "\"use_dora\": false", "\"use_dora\": true");
     nothing_is_written(&workshop, &["use_dora"]);
     workshop.write("clinical/adapter_config.json", "{");
     nothing_is_written(&workshop, &["adapter_config.json"]);
@@ -172,76 +154,41 @@ fn a_damaged_adapter_is_refused() {
 fn an_adapter_of_another_base_is_refused() {
     let workshop = Workshop::new();
     // The same shape, other weights: only the fingerprint tells.
-    workshop
-        .run("pretrain base.toml --overwrite training.epochs=1 --seed 99")
-        .ok();
-    nothing_is_written(
-        &workshop,
-        &["clinical", "another base", "give the base it was trained on"],
-    );
+    workshop.run("pretrain base.toml --overwrite training.epochs=1 --seed 99").ok();
+    nothing_is_written(&workshop, &["clinical", "another base", "give the base it was trained on"]);
     // Another shape, and no fingerprint, as an adapter of Python PEFT comes.
     std::fs::remove_file(workshop.file("clinical/clinlora.json")).expect("there");
-    workshop
-        .run("pretrain base.toml --overwrite training.epochs=1 base.scratch.num_hidden_layers=1")
-        .ok();
+    workshop.run("pretrain base.toml --overwrite training.epochs=1 base.scratch.num_hidden_layers=1").ok();
     nothing_is_written(&workshop, &["do not fit the model", "unexpected"]);
 }
 
 #[test]
 fn a_tokenizer_that_does_not_fit_is_refused() {
     let workshop = Workshop::new();
-    workshop
-        .run("pretrain base.toml out=larger training.epochs=1 base.scratch.vocab_size=360")
-        .ok();
+    workshop.run("pretrain base.toml out=larger training.epochs=1 base.scratch.vocab_size=360").ok();
     workshop.write("base/tokenizer.json", workshop.read("larger/tokenizer.json"));
     nothing_is_written(&workshop, &["base", "the tokenizer has 360 tokens", "330 rows"]);
     workshop.write("base/tokenizer.json", "{\"model\": 3}");
     nothing_is_written(&workshop, &["base/tokenizer.json"]);
     std::fs::remove_file(workshop.file("base/tokenizer.json")).expect("there");
-    nothing_is_written(
-        &workshop,
-        &["neither tokenizer.json, tokenizer.model nor vocab.txt"],
-    );
+    nothing_is_written(&workshop, &["neither tokenizer.json, tokenizer.model nor vocab.txt"]);
 }
 
 #[test]
 fn a_configuration_that_is_none_of_a_llama_is_refused() {
     for (from, to, named) in [
-        (
-            "\"model_type\": \"llama\"",
-            "\"model_type\": \"gpt2\"",
-            "model_type",
-        ),
-        (
-            "\"num_hidden_layers\": 2",
-            "\"num_hidden_layers\": 0",
-            "num_hidden_layers",
-        ),
-        (
-            "\"num_hidden_layers\": 2",
-            "\"num_hidden_layers\": 3",
-            "missing (9)",
-        ),
-        (
-            "\"hidden_size\": 24",
-            "\"hidden_size\": 18446744073709551615",
-            "hidden_size",
-        ),
-        (
-            "\"num_hidden_layers\": 2",
-            "\"num_hidden_layers\": 1000000000000",
-            "num_hidden_layers",
-        ),
+        ("\"model_type\": \"llama\"", "\"model_type\": \"gpt2\"", "model_type"),
+        ("\"num_hidden_layers\": 2", "\"num_hidden_layers\": 0", "num_hidden_layers"),
+        ("\"num_hidden_layers\": 2", "\"num_hidden_layers\": 3", "missing (9)"),
+        ("\"hidden_size\": 24", "\"hidden_size\": 18446744073709551615", "hidden_size"),
+        ("\"num_hidden_layers\": 2", "\"num_hidden_layers\": 1000000000000", "num_hidden_layers"),
         ("\"vocab_size\": 330", "\"vocab_size\": -1", "config.json"),
     ] {
         let workshop = Workshop::new();
         println!("{to}");
         workshop.edit("base/config.json", from, to);
         nothing_is_written(&workshop, &["base", named]);
-        workshop
-            .run("params --config base --method lora")
-            .code
-            .expect("an exit status, not a signal");
+        workshop.run("params --config base --method lora").code.expect("an exit status, not a signal");
     }
     let workshop = Workshop::new();
     std::fs::remove_file(workshop.file("base/config.json")).expect("there");

@@ -23,19 +23,13 @@ fn with_whole_run() -> Workshop {
 
 fn assert_same_run(workshop: &Workshop, run: &str) {
     for file in FILES {
-        let (whole, resumed) = (
-            workshop.read(&format!("whole/{file}")),
-            workshop.read(&format!("{run}/{file}")),
-        );
+        let (whole, resumed) =
+            (workshop.read(&format!("whole/{file}")), workshop.read(&format!("{run}/{file}")));
         // The recipes, and so their hashes, differ in the folder's name.
         if file == "state.json" {
             let drop_hash = |bytes: Vec<u8>| {
                 let mut state: serde_json::Value = serde_json::from_slice(&bytes).expect("JSON");
-                state
-                    .as_object_mut()
-                    .expect("an object")
-                    .remove("recipe_sha256")
-                    .expect("a hash");
+                state.as_object_mut().expect("an object").remove("recipe_sha256").expect("a hash");
                 state
             };
             assert_eq!(drop_hash(whole), drop_hash(resumed), "{file}");
@@ -44,18 +38,10 @@ fn assert_same_run(workshop: &Workshop, run: &str) {
         }
     }
     for key in ["step", "loss", "lr", "grad_norm", "tokens"] {
-        assert_eq!(
-            workshop.updates("whole", key),
-            workshop.updates(run, key),
-            "{key}"
-        );
+        assert_eq!(workshop.updates("whole", key), workshop.updates(run, key), "{key}");
     }
     assert_eq!(workshop.validations("whole"), workshop.validations(run));
-    assert_eq!(
-        workshop.entries(run, ".clinlora-"),
-        [""; 0],
-        "nothing half-written is left"
-    );
+    assert_eq!(workshop.entries(run, ".clinlora-"), [""; 0], "nothing half-written is left");
     assert_eq!(workshop.entries(run, "checkpoint-").len(), 1);
     assert_eq!(workshop.entries(run, "best-").len(), 1);
 }
@@ -69,10 +55,7 @@ pub(crate) fn start_until(workshop: &Workshop, line: &str, run: &str, lines: usi
         assert!(Instant::now() < deadline, "no update was made");
         if child.try_wait().expect("its own child").is_some() {
             let ended = Ended::of(child.wait_with_output().expect("ended"));
-            panic!(
-                "it ended before it could be stopped: {:?} {}",
-                ended.code, ended.stderr
-            );
+            panic!("it ended before it could be stopped: {:?} {}", ended.code, ended.stderr);
         }
         std::thread::sleep(Duration::from_millis(2));
     }
@@ -80,9 +63,7 @@ pub(crate) fn start_until(workshop: &Workshop, line: &str, run: &str, lines: usi
 }
 
 pub(crate) fn send(child: &Child, signal: &str) {
-    let status = Command::new("kill")
-        .args([signal, &child.id().to_string()])
-        .status();
+    let status = Command::new("kill").args([signal, &child.id().to_string()]).status();
     assert!(status.expect("kill").success());
 }
 
@@ -96,21 +77,10 @@ fn a_signal_finishes_the_update_saves_and_can_be_resumed_to_the_bit() {
         send(&child, signal);
         let ended = Ended::of(child.wait_with_output().expect("ends"));
         assert_eq!(ended.code, Some(code), "{}", ended.stderr);
-        assert!(
-            ended.stderr.contains("stopping after this update"),
-            "{}",
-            ended.stderr
-        );
-        assert!(
-            ended.stderr.contains("continue with --resume"),
-            "{}",
-            ended.stderr
-        );
+        assert!(ended.stderr.contains("stopping after this update"), "{}", ended.stderr);
+        assert!(ended.stderr.contains("continue with --resume"), "{}", ended.stderr);
         assert_eq!(ended.stdout, "", "an interrupted run has no result");
-        assert!(
-            !workshop.exists(&format!("{run}/adapter_model.safetensors")),
-            "nothing is published"
-        );
+        assert!(!workshop.exists(&format!("{run}/adapter_model.safetensors")), "nothing is published");
         let done = workshop.updates(run, "step").len();
         assert!((8..120).contains(&done), "{done} updates");
         workshop.run(&format!("{line} --resume")).ok();
@@ -168,12 +138,7 @@ fn what_a_kill_may_leave_half_done_is_cleared_up() {
     std::fs::create_dir(workshop.file("left/checkpoint-0000-00000001")).expect("writable");
     let later = workshop.text("whole/run.jsonl");
     let later: Vec<&str> = later.lines().skip(workshop.log("left").len()).take(9).collect();
-    let log = format!(
-        "{}{}\n{}",
-        workshop.text("left/run.jsonl"),
-        later.join("\n"),
-        "{\"step\": 9"
-    );
+    let log = format!("{}{}\n{}", workshop.text("left/run.jsonl"), later.join("\n"), "{\"step\": 9");
     workshop.write("left/run.jsonl", log);
     workshop.run(&format!("{line} --resume")).ok();
     assert_same_run(&workshop, "left");
@@ -201,36 +166,24 @@ fn fine_tuning_with_dropout_resumes_to_the_bit_too() {
 #[test]
 fn resuming_what_is_not_that_run_is_refused() {
     let workshop = Workshop::new();
-    workshop
-        .run("pretrain clinical.toml --resume out=nowhere")
-        .refused(&["nowhere", "no run to resume", "without --resume"]);
+    workshop.run("pretrain clinical.toml --resume out=nowhere").refused(&[
+        "nowhere",
+        "no run to resume",
+        "without --resume",
+    ]);
     workshop
         .run("pretrain clinical.toml --resume training.learning_rate=2e-2")
         .refused(&["recipe has changed", "learning_rate"]);
     let notes = workshop.text("notes.jsonl");
-    workshop.write(
-        "notes.jsonl",
-        notes
-            .lines()
-            .skip(1)
-            .map(|line| format!("{line}\n"))
-            .collect::<String>(),
-    );
-    workshop
-        .run("pretrain clinical.toml --resume")
-        .refused(&["training notes", "give it the old file"]);
+    workshop.write("notes.jsonl", notes.lines().skip(1).map(|line| format!("{line}\n")).collect::<String>());
+    workshop.run("pretrain clinical.toml --resume").refused(&["training notes", "give it the old file"]);
     workshop.write("notes.jsonl", notes);
     let checkpoint = format!("clinical/{}", workshop.entries("clinical", "checkpoint-")[0]);
     let optimizer = workshop.read(&format!("{checkpoint}/optimizer.safetensors"));
     // Written anew, not in place: the run's own file is a link to it.
     std::fs::remove_file(workshop.file(&format!("{checkpoint}/optimizer.safetensors"))).expect("there");
-    workshop.write(
-        &format!("{checkpoint}/optimizer.safetensors"),
-        &optimizer[..optimizer.len() / 2],
-    );
-    workshop
-        .run("pretrain clinical.toml --resume")
-        .refused(&[&checkpoint, "--overwrite"]);
+    workshop.write(&format!("{checkpoint}/optimizer.safetensors"), &optimizer[..optimizer.len() / 2]);
+    workshop.run("pretrain clinical.toml --resume").refused(&[&checkpoint, "--overwrite"]);
 }
 
 #[test]
@@ -239,9 +192,7 @@ fn a_folder_that_is_being_written_to_is_left_alone() {
     let line = format!("{LONG} out=busy");
     let child = start_until(&workshop, &line, "busy", 1);
     for again in ["--resume", "--overwrite"] {
-        workshop
-            .run(&format!("{line} {again}"))
-            .refused(&["busy", "another clinlora"]);
+        workshop.run(&format!("{line} {again}")).refused(&["busy", "another clinlora"]);
     }
     send(&child, "-INT");
     let ended = Ended::of(child.wait_with_output().expect("ends"));
@@ -255,10 +206,7 @@ fn what_the_parent_ignores_stays_ignored() {
     let mut child = shell(&workshop, "trap '' HUP; exec \"$@\"", line);
     let log = workshop.file("nohup/run.jsonl");
     while !log.exists() {
-        assert!(
-            child.try_wait().expect("its own child").is_none(),
-            "it ended early"
-        );
+        assert!(child.try_wait().expect("its own child").is_none(), "it ended early");
         std::thread::sleep(Duration::from_millis(2));
     }
     send(&child, "-HUP");
@@ -283,25 +231,10 @@ fn shell(workshop: &Workshop, script: &str, line: &str) -> Child {
 /// The run failed for want of room, and its last checkpoint is whole: resuming with room gives the run `whole`.
 fn assert_resumable(workshop: &Workshop, ended: &Ended, run: &str, line: &str) {
     assert_eq!(ended.code, Some(2), "{}", ended.stderr);
-    assert!(
-        ended.stderr.contains("make room") && ended.stderr.contains("--resume"),
-        "{}",
-        ended.stderr
-    );
-    assert!(
-        !workshop.exists(&format!("{run}/adapter_model.safetensors")),
-        "nothing is published"
-    );
-    assert_eq!(
-        workshop.entries(run, "checkpoint-").len(),
-        1,
-        "the last good checkpoint"
-    );
-    assert_eq!(
-        workshop.entries(run, ".clinlora-"),
-        [""; 0],
-        "nothing half-written is left"
-    );
+    assert!(ended.stderr.contains("make room") && ended.stderr.contains("--resume"), "{}", ended.stderr);
+    assert!(!workshop.exists(&format!("{run}/adapter_model.safetensors")), "nothing is published");
+    assert_eq!(workshop.entries(run, "checkpoint-").len(), 1, "the last good checkpoint");
+    assert_eq!(workshop.entries(run, ".clinlora-"), [""; 0], "nothing half-written is left");
     workshop.run(&format!("{line} --resume")).ok();
     assert_same_run(workshop, run);
 }
@@ -354,10 +287,6 @@ fn a_full_disk_leaves_no_evaluation_and_no_merged_model() {
         assert_eq!(ended.code, Some(2), "{}", ended.stderr);
         assert!(ended.stderr.contains("make room"), "{}", ended.stderr);
         assert!(!workshop.exists("out"));
-        assert_eq!(
-            workshop.entries("", ".clinlora"),
-            [""; 0],
-            "nothing half-written is left"
-        );
+        assert_eq!(workshop.entries("", ".clinlora"), [""; 0], "nothing half-written is left");
     }
 }

@@ -6,12 +6,7 @@ use crate::program::{NOTES, SECRET, Workshop, label};
 
 /// Keys of a JSON object, sorted.
 fn keys(value: &Value) -> Vec<&str> {
-    let mut keys: Vec<&str> = value
-        .as_object()
-        .expect("an object")
-        .keys()
-        .map(String::as_str)
-        .collect();
+    let mut keys: Vec<&str> = value.as_object().expect("an object").keys().map(String::as_str).collect();
     keys.sort_unstable();
     keys
 }
@@ -22,19 +17,10 @@ type Row = (String, String, Vec<f64>);
 /// Header and rows.
 fn predictions(workshop: &Workshop, file: &str) -> (Vec<String>, Vec<Row>) {
     let mut reader = csv::Reader::from_path(workshop.file(file)).expect("predictions.csv");
-    let header = reader
-        .headers()
-        .expect("a header")
-        .iter()
-        .map(str::to_owned)
-        .collect();
+    let header = reader.headers().expect("a header").iter().map(str::to_owned).collect();
     let row = |record: Result<csv::StringRecord, csv::Error>| {
         let record = record.expect("a row");
-        let scores = record
-            .iter()
-            .skip(2)
-            .map(|score| score.parse().expect("a number"))
-            .collect();
+        let scores = record.iter().skip(2).map(|score| score.parse().expect("a number")).collect();
         (record[0].to_owned(), record[1].to_owned(), scores)
     };
     let rows = reader.records().map(row).collect();
@@ -76,24 +62,12 @@ const STACK: &str = "--model base --adapter clinical --adapter downstream";
 fn a_base_is_made_adapted_fine_tuned_evaluated_and_merged() {
     let workshop = Workshop::with_notes();
     let base = workshop.run("pretrain base.toml --json").ok();
-    assert_eq!(
-        keys(&base.json()),
-        ["adapters", "kept_update", "run", "trainable", "updates", "valid"]
-    );
+    assert_eq!(keys(&base.json()), ["adapters", "kept_update", "run", "trainable", "updates", "valid"]);
     assert_eq!(base.json()["run"], "base");
-    assert!(
-        base.stderr.contains("embed_tokens") && base.stderr.contains("trained"),
-        "{}",
-        base.stderr
-    );
-    for file in [
-        "config.json",
-        "model.safetensors",
-        "tokenizer.json",
-        "recipe.toml",
-        "run.jsonl",
-        "state.json",
-    ] {
+    assert!(base.stderr.contains("embed_tokens") && base.stderr.contains("trained"), "{}", base.stderr);
+    for file in
+        ["config.json", "model.safetensors", "tokenizer.json", "recipe.toml", "run.jsonl", "state.json"]
+    {
         assert!(workshop.exists(&format!("base/{file}")), "{file}");
     }
 
@@ -103,12 +77,7 @@ fn a_base_is_made_adapted_fine_tuned_evaluated_and_merged() {
     assert!(clinical.stderr.contains("frozen"), "{}", clinical.stderr);
     let downstream = workshop.run("finetune downstream.toml --json").ok().json();
     assert!(downstream["valid"]["loss"].is_f64(), "{downstream}");
-    for file in [
-        "adapter_config.json",
-        "adapter_model.safetensors",
-        "optimizer.safetensors",
-        "task.toml",
-    ] {
+    for file in ["adapter_config.json", "adapter_model.safetensors", "optimizer.safetensors", "task.toml"] {
         assert!(workshop.exists(&format!("downstream/{file}")), "{file}");
     }
 
@@ -123,19 +92,11 @@ fn a_base_is_made_adapted_fine_tuned_evaluated_and_merged() {
     assert_eq!(header, ["id", "label", "score_NOT_DIE", "score_DIE"]);
     assert_eq!(rows.len(), NOTES);
     for (i, (id, truth, scores)) in rows.iter().enumerate() {
-        assert_eq!(
-            (id.as_str(), truth.as_str()),
-            (format!("n{i}").as_str(), label(i))
-        );
+        assert_eq!((id.as_str(), truth.as_str()), (format!("n{i}").as_str(), label(i)));
         assert!((scores.iter().sum::<f64>() - 1.0).abs() < 1e-9, "{scores:?}");
     }
     let expected = auroc(&rows, "DIE", 1);
-    assert_near(
-        "AUROC",
-        &[metrics["auroc"].as_f64().expect("a figure")],
-        &[expected],
-        1e-12,
-    );
+    assert_near("AUROC", &[metrics["auroc"].as_f64().expect("a figure")], &[expected], 1e-12);
     assert!(expected > 0.6, "the task is learnt: {expected}");
 
     // Prediction: one line a note, the same numbers.
@@ -146,9 +107,7 @@ fn a_base_is_made_adapted_fine_tuned_evaluated_and_merged() {
             assert_eq!(keys(line), ["id", "scores"]);
             assert_eq!(line["id"], format!("n{i}"));
             assert_eq!(keys(&line["scores"]), ["DIE", "NOT_DIE"]);
-            ["NOT_DIE", "DIE"]
-                .map(|name| line["scores"][name].as_f64().expect("a number"))
-                .to_vec()
+            ["NOT_DIE", "DIE"].map(|name| line["scores"][name].as_f64().expect("a number")).to_vec()
         };
         lines.iter().enumerate().map(scores).collect()
     };
@@ -162,44 +121,20 @@ fn a_base_is_made_adapted_fine_tuned_evaluated_and_merged() {
         workshop.run(&line).ok().json()
     };
     let of_stack = perplexity(STACK);
-    assert_eq!(
-        keys(&of_stack),
-        ["batch_mean_perplexity", "nll", "notes", "perplexity", "tokens"]
-    );
+    assert_eq!(keys(&of_stack), ["batch_mean_perplexity", "nll", "notes", "perplexity", "tokens"]);
     assert_eq!(of_stack["notes"], NOTES);
     let figure = |value: &Value, key: &str| value[key].as_f64().expect("a number");
-    assert_near(
-        "exp",
-        &[figure(&of_stack, "perplexity")],
-        &[figure(&of_stack, "nll").exp()],
-        1e-9,
-    );
+    assert_near("exp", &[figure(&of_stack, "perplexity")], &[figure(&of_stack, "nll").exp()], 1e-9);
     let adapted = perplexity("--model base --adapter clinical");
     let bare = perplexity("--model base");
-    assert!(
-        figure(&adapted, "perplexity") < figure(&bare, "perplexity"),
-        "{adapted} {bare}"
-    );
+    assert!(figure(&adapted, "perplexity") < figure(&bare, "perplexity"), "{adapted} {bare}");
 
     // A merged model is the stack; its folder also carries the head.
-    let merged = workshop
-        .run(&format!("merge {STACK} --out merged --json"))
-        .ok()
-        .json();
+    let merged = workshop.run(&format!("merge {STACK} --out merged --json")).ok().json();
     assert_eq!(merged, json!({"merged": "merged"}));
     let of_merged = perplexity("--model merged");
-    assert_near(
-        "merged",
-        &[figure(&of_merged, "nll")],
-        &[figure(&of_stack, "nll")],
-        1e-5,
-    );
-    assert_near(
-        "merged",
-        &predict("--model merged --adapter merged").concat(),
-        &stacked,
-        1e-5,
-    );
+    assert_near("merged", &[figure(&of_merged, "nll")], &[figure(&of_stack, "nll")], 1e-5);
+    assert_near("merged", &predict("--model merged --adapter merged").concat(), &stacked, 1e-5);
 }
 
 #[test]
@@ -218,25 +153,15 @@ fn inspect_says_what_a_folder_or_task_is() {
     let task = workshop.run("inspect mortality.toml --json").ok().json();
     assert_eq!(task["task"]["labels"], 2);
     let words = workshop.run("inspect clinical").ok().stdout;
-    assert!(
-        words.starts_with("adapter\n") && words.contains("  r: 3\n"),
-        "{words}"
-    );
-    workshop
-        .run("inspect notes.jsonl")
-        .refused(&["notes.jsonl", "task"]);
-    workshop
-        .run("inspect nowhere")
-        .refused(&["nowhere", "neither a base"]);
+    assert!(words.starts_with("adapter\n") && words.contains("  r: 3\n"), "{words}");
+    workshop.run("inspect notes.jsonl").refused(&["notes.jsonl", "task"]);
+    workshop.run("inspect nowhere").refused(&["nowhere", "neither a base"]);
 }
 
 #[test]
 fn params_counts_without_weights() {
     let workshop = Workshop::new();
-    let seven = workshop
-        .run("params --config llama-7b --method lora --r 16 --json")
-        .ok()
-        .json();
+    let seven = workshop.run("params --config llama-7b --method lora --r 16 --json").ok().json();
     assert_eq!(keys(&seven), ["percent", "total", "trainable"]);
     assert_eq!(seven["trainable"], 8_388_608);
     assert_eq!(seven["total"], 6_738_415_616_u64 + 8_388_608);
@@ -253,35 +178,15 @@ fn params_counts_without_weights() {
 fn every_command_shows_an_example_and_refuses_what_it_does_not_know() {
     let workshop = Workshop::empty();
     let help = workshop.run("--help").ok().stdout;
-    assert!(
-        help.contains("Exit status: 0 done, 2 bad usage or input"),
-        "{help}"
-    );
-    let commands = [
-        "demo",
-        "pretrain",
-        "finetune",
-        "evaluate",
-        "predict",
-        "perplexity",
-        "params",
-        "merge",
-        "inspect",
-    ];
+    assert!(help.contains("Exit status: 0 done, 2 bad usage or input"), "{help}");
+    let commands =
+        ["demo", "pretrain", "finetune", "evaluate", "predict", "perplexity", "params", "merge", "inspect"];
     for command in commands {
         assert!(help.contains(command), "{command}");
         let help = workshop.run(&format!("{command} --help")).ok().stdout;
-        assert!(
-            help.contains(&format!("Example:\n  clinlora {command}")),
-            "{command}: {help}"
-        );
-        assert!(
-            help.contains("--json") && help.contains("--device") && help.contains("--seed"),
-            "{help}"
-        );
-        workshop
-            .run(&format!("{command} --no-such-option"))
-            .refused(&["--no-such-option", "Usage"]);
+        assert!(help.contains(&format!("Example:\n  clinlora {command}")), "{command}: {help}");
+        assert!(help.contains("--json") && help.contains("--device") && help.contains("--seed"), "{help}");
+        workshop.run(&format!("{command} --no-such-option")).refused(&["--no-such-option", "Usage"]);
     }
     workshop.run("").refused(&["Usage"]);
     workshop.run("conquer").refused(&["conquer"]);
@@ -291,45 +196,25 @@ fn every_command_shows_an_example_and_refuses_what_it_does_not_know() {
 fn the_seed_decides_every_byte() {
     let workshop = Workshop::with_notes();
     for (out, seed) in [("a", 7), ("b", 7), ("c", 8)] {
-        workshop
-            .run(&format!(
-                "pretrain base.toml out={out} training.epochs=2 --seed {seed}"
-            ))
-            .ok();
+        workshop.run(&format!("pretrain base.toml out={out} training.epochs=2 --seed {seed}")).ok();
         workshop.write(
             "on.toml",
-            workshop
-                .text("downstream.toml")
-                .replace("path = \"base\"", &format!("path = \"{out}\"")),
+            workshop.text("downstream.toml").replace("path = \"base\"", &format!("path = \"{out}\"")),
         );
         let overrides = format!("out={out}-down adapter.0.trainable=true training.epochs=2");
-        let text = workshop.text("on.toml").replace(
-            "path = \"clinical\"\ntrainable = false",
-            "r = 2\nalpha = 3\ndropout = 0.2",
-        );
+        let text = workshop
+            .text("on.toml")
+            .replace("path = \"clinical\"\ntrainable = false", "r = 2\nalpha = 3\ndropout = 0.2");
         workshop.write("on.toml", text);
-        workshop
-            .run(&format!("finetune on.toml {overrides} --seed {seed}"))
-            .ok();
+        workshop.run(&format!("finetune on.toml {overrides} --seed {seed}")).ok();
     }
-    for file in [
-        "/model.safetensors",
-        "/tokenizer.json",
-        "/optimizer.safetensors",
-        "-down/adapter_model.safetensors",
-    ] {
-        assert_eq!(
-            workshop.read(&format!("a{file}")),
-            workshop.read(&format!("b{file}")),
-            "{file}"
-        );
+    for file in
+        ["/model.safetensors", "/tokenizer.json", "/optimizer.safetensors", "-down/adapter_model.safetensors"]
+    {
+        assert_eq!(workshop.read(&format!("a{file}")), workshop.read(&format!("b{file}")), "{file}");
     }
     for file in ["/model.safetensors", "-down/adapter_model.safetensors"] {
-        assert_ne!(
-            workshop.read(&format!("a{file}")),
-            workshop.read(&format!("c{file}")),
-            "{file}"
-        );
+        assert_ne!(workshop.read(&format!("a{file}")), workshop.read(&format!("c{file}")), "{file}");
     }
 }
 
@@ -362,17 +247,10 @@ fn full_fine_tuning_and_a_head_alone_can_be_used_like_a_stack() {
 #[test]
 fn a_reader_that_has_had_enough_is_no_failure() {
     let workshop = Workshop::new();
-    let mut child = workshop
-        .command("perplexity --model base --notes notes.jsonl --json")
-        .spawn()
-        .expect("starts");
+    let mut child =
+        workshop.command("perplexity --model base --notes notes.jsonl --json").spawn().expect("starts");
     drop(child.stdout.take());
     let ended = crate::program::Ended::of(child.wait_with_output().expect("ends"));
-    assert_eq!(
-        (ended.code, ended.stderr.contains("error")),
-        (Some(0), false),
-        "{}",
-        ended.stderr
-    );
+    assert_eq!((ended.code, ended.stderr.contains("error")), (Some(0), false), "{}", ended.stderr);
     assert!(!ended.stderr.contains(SECRET));
 }

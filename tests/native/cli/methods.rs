@@ -8,18 +8,9 @@ use crate::program::{NOTES, Workshop};
 const METHODS: [(&str, &str); 5] = [
     ("adaption-prompt", "adapter_len = 4\nadapter_layers = 2"),
     ("prefix", "virtual_tokens = 3"),
-    (
-        "prefix",
-        "virtual_tokens = 3\nprojection = true\nencoder_hidden_size = 8",
-    ),
-    (
-        "prompt",
-        "virtual_tokens = 6\ninit_text = \"Finish this clinical note: \"",
-    ),
-    (
-        "p-tuning",
-        "virtual_tokens = 4\nencoder_hidden_size = 6\nencoder_layers = 2",
-    ),
+    ("prefix", "virtual_tokens = 3\nprojection = true\nencoder_hidden_size = 8"),
+    ("prompt", "virtual_tokens = 6\ninit_text = \"Finish this clinical note: \""),
+    ("p-tuning", "virtual_tokens = 4\nencoder_hidden_size = 6\nencoder_layers = 2"),
 ];
 
 fn pretraining(out: &str, method: &str, keys: &str) -> String {
@@ -36,10 +27,7 @@ fn every_method_pretrains_stacks_under_a_lora_and_predicts() {
     let perplexity = |adapter: &str| {
         let line = format!("perplexity --model base{adapter} --notes notes.jsonl --max-tokens 40 --json");
         let json = workshop.run(&line).ok().json();
-        (
-            json["perplexity"].as_f64().unwrap(),
-            json["tokens"].as_u64().unwrap(),
-        )
+        (json["perplexity"].as_f64().unwrap(), json["tokens"].as_u64().unwrap())
     };
     let (_, tokens) = perplexity("");
     for (i, (method, keys)) in METHODS.iter().enumerate() {
@@ -47,10 +35,7 @@ fn every_method_pretrains_stacks_under_a_lora_and_predicts() {
         workshop.write("recipe.toml", pretraining(&out, method, keys));
         workshop.run("pretrain recipe.toml").ok();
         let losses = workshop.validations(&out);
-        assert!(
-            losses.last().unwrap().1 < losses[0].1,
-            "{method}: held-out loss {losses:?}"
-        );
+        assert!(losses.last().unwrap().1 < losses[0].1, "{method}: held-out loss {losses:?}");
         // Virtual tokens make BOS a target of every note.
         let (_, predicted) = perplexity(&format!(" --adapter {out}"));
         let is_prompt = ["prompt", "p-tuning"].contains(method);
@@ -60,11 +45,7 @@ fn every_method_pretrains_stacks_under_a_lora_and_predicts() {
         let facts = workshop.run(&format!("inspect {out} --json")).ok().json();
         assert_eq!(facts["adapter"]["method"], *method);
         let encoded = *method == "p-tuning" || keys.contains("projection");
-        assert_eq!(
-            workshop.exists(&format!("{out}/encoder.safetensors")),
-            encoded,
-            "{method}"
-        );
+        assert_eq!(workshop.exists(&format!("{out}/encoder.safetensors")), encoded, "{method}");
         assert_eq!(facts["adapter"].get("encoder_weights"), None, "{method}");
 
         // Below a fresh LoRA with a head: trained further, saved beside it, used again.
@@ -76,10 +57,7 @@ fn every_method_pretrains_stacks_under_a_lora_and_predicts() {
         );
         workshop.write("downstream.toml", downstream);
         workshop.run("finetune downstream.toml").ok();
-        assert_eq!(
-            workshop.exists(&format!("d{i}/clinical/encoder.safetensors")),
-            encoded
-        );
+        assert_eq!(workshop.exists(&format!("d{i}/clinical/encoder.safetensors")), encoded);
         let line = format!(
             "predict --model base --adapter d{i}/clinical --adapter d{i} --task mortality.toml --notes notes.jsonl \
              --max-tokens 40"
@@ -129,10 +107,7 @@ fn table_2_of_the_paper_to_the_digit() {
         ("adaption-prompt", 1_228_830),
         ("prefix --virtual-tokens 10", 2_621_440),
         ("prompt --virtual-tokens 10", 40_960),
-        (
-            "p-tuning --virtual-tokens 1 --encoder mlp --encoder-hidden-size 256",
-            2_171_392,
-        ),
+        ("p-tuning --virtual-tokens 1 --encoder mlp --encoder-hidden-size 256", 2_171_392),
     ] {
         let line = format!("params --config llama-7b --method {options} --json");
         let counts = workshop.run(&line).ok().json();
@@ -175,11 +150,7 @@ fn a_bert_of_either_age_is_fine_tuned_evaluated_merged_and_inspected() {
     let lora = "\n[[adapter]]\nname = \"downstream\"\nr = 3\nalpha = 5\n";
     workshop.write("lora.toml", recipe("lora", lora));
     let told = workshop.run("finetune lora.toml --json").ok();
-    assert!(
-        told.stderr.contains("pooler"),
-        "what is frozen is told: {}",
-        told.stderr
-    );
+    assert!(told.stderr.contains("pooler"), "what is frozen is told: {}", told.stderr);
     // Two layers, query and value, 3 x 24 x 2 each; a head of 2 x 24 + 2.
     assert_eq!(told.json()["trainable"], 2 * 2 * 3 * 48 + 50);
     workshop.write("full.toml", recipe("full", "method = \"full\"\n"));
@@ -193,11 +164,7 @@ fn a_bert_of_either_age_is_fine_tuned_evaluated_merged_and_inspected() {
     };
     let old = predict("old", "--adapter lora");
     assert_eq!(old.json_lines().len(), NOTES);
-    assert!(
-        old.stderr.is_empty() || !old.stderr.contains("cased"),
-        "{}",
-        old.stderr
-    );
+    assert!(old.stderr.is_empty() || !old.stderr.contains("cased"), "{}", old.stderr);
     predict("full", "--adapter full");
     // The same weights in new files; their folder says nothing of lower-casing, so its cased vocabulary is told.
     let new = predict("model", "--adapter lora");
@@ -214,25 +181,15 @@ fn a_bert_of_either_age_is_fine_tuned_evaluated_merged_and_inspected() {
 
     let facts = workshop.run("inspect old --json").ok().json();
     assert_eq!(facts["base"]["architecture"], "bert");
-    let counts = workshop
-        .run("params --config old --method lora --r 3 --json")
-        .ok()
-        .json();
+    let counts = workshop.run("params --config old --method lora --r 3 --json").ok().json();
     assert_eq!(counts["trainable"], 2 * 2 * 3 * 48);
-    workshop
-        .run("params --config old --method prefix")
-        .refused(&["prefix needs a decoder"]);
+    workshop.run("params --config old --method prefix").refused(&["prefix needs a decoder"]);
     workshop
         .run("perplexity --model old --notes notes.jsonl")
         .refused(&["a BERT, which predicts no next token"]);
     let line = "predict --model old --adapter lora --task mortality.toml --notes notes.jsonl --max-tokens 41";
     workshop.run(line).refused(&["positions for 40"]);
-    workshop.write(
-        "prefix.toml",
-        recipe("prefix", "\n[[adapter]]\nname = \"p\"\nmethod = \"prefix\"\n"),
-    );
-    workshop
-        .run("finetune prefix.toml")
-        .refused(&["prefix needs a decoder"]);
+    workshop.write("prefix.toml", recipe("prefix", "\n[[adapter]]\nname = \"p\"\nmethod = \"prefix\"\n"));
+    workshop.run("finetune prefix.toml").refused(&["prefix needs a decoder"]);
     assert!(!workshop.exists("prefix"), "nothing half-written");
 }

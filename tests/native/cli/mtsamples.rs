@@ -14,10 +14,7 @@ fn mtsamples() -> Option<PathBuf> {
     let folder = shared.join("data/mtsamples");
     let folder = folder.canonicalize().ok().filter(|folder| folder.is_dir());
     if folder.is_none() {
-        println!(
-            "skipped: {} is not there",
-            shared.join("data/mtsamples").display()
-        );
+        println!("skipped: {} is not there", shared.join("data/mtsamples").display());
     }
     folder
 }
@@ -63,9 +60,7 @@ fn a_clinical_adapter_lowers_the_perplexity_of_real_notes_and_a_task_trains_on_t
     assert!(base < 900.0, "the base has learnt something: {base} of 1024");
     assert!(adapted < base, "{adapted} against {base}");
 
-    workshop
-        .run("finetune specialty.toml max_tokens=48 training.epochs=3 --json")
-        .ok();
+    workshop.run("finetune specialty.toml max_tokens=48 training.epochs=3 --json").ok();
     let losses = workshop.updates("runs/mtsamples-specialty", "loss");
     let mean = |losses: &[f64]| losses.iter().sum::<f64>() / losses.len() as f64;
     let (first, last) = (mean(&losses[..10]), mean(&losses[losses.len() - 10..]));
@@ -76,9 +71,6 @@ fn a_clinical_adapter_lowers_the_perplexity_of_real_notes_and_a_task_trains_on_t
         data.display()
     );
     let metrics = workshop.run(&line).ok().json();
-    println!(
-        "AUROC of the shortened run on specialty-test.csv: {}",
-        metrics["auroc"]
-    );
+    println!("AUROC of the shortened run on specialty-test.csv: {}", metrics["auroc"]);
     assert!(metrics["auroc"].is_f64(), "{metrics}");
 }

@@ -21,11 +21,8 @@ pub(crate) struct Ended {
 impl Ended {
     pub(crate) fn of(output: std::process::Output) -> Self {
         let text = |bytes: Vec<u8>| String::from_utf8(bytes).expect("the program prints UTF-8");
-        let ended = Self {
-            code: output.status.code(),
-            stdout: text(output.stdout),
-            stderr: text(output.stderr),
-        };
+        let ended =
+            Self { code: output.status.code(), stdout: text(output.stdout), stderr: text(output.stderr) };
         for stream in [&ended.stdout, &ended.stderr] {
             assert!(!stream.contains(SECRET), "note text was printed: {stream}");
             assert!(!stream.contains("panicked"), "{stream}");
@@ -93,10 +90,7 @@ impl Workshop {
             (0..NOTES).map(|i| serde_json::json!({"id": format!("n{i}"), "text": note(i)}).to_string());
         workshop.write("notes.jsonl", notes.collect::<Vec<_>>().join("\n") + "\n");
         let rows = (0..NOTES).map(|i| format!("n{i},\"{}\",{}\n", note(i), label(i)));
-        workshop.write(
-            "mortality.csv",
-            format!("id,text,label\n{}", rows.collect::<String>()),
-        );
+        workshop.write("mortality.csv", format!("id,text,label\n{}", rows.collect::<String>()));
         workshop.write("mortality.toml", TASK);
         workshop.write("base.toml", BASE);
         workshop.write("clinical.toml", CLINICAL);
@@ -162,11 +156,7 @@ impl Workshop {
     /// A number of every update of a run's log.
     pub(crate) fn updates(&self, run: &str, key: &str) -> Vec<f64> {
         let number = |line: &Value| line.get(key).and_then(Value::as_f64);
-        self.log(run)
-            .iter()
-            .filter(|line| line.get("lr").is_some())
-            .filter_map(number)
-            .collect()
+        self.log(run).iter().filter(|line| line.get("lr").is_some()).filter_map(number).collect()
     }
 
     /// Validation losses of a run's log, each with its update.
@@ -200,32 +190,12 @@ pub(crate) const NOTES: usize = 25;
 
 /// A note whose outcome follows from what it says, of a length of its own.
 pub(crate) fn note(i: usize) -> String {
-    let presentation = [
-        "fever",
-        "chest pain",
-        "a fall",
-        "shortness of breath",
-        "confusion",
-    ][i % 5];
-    let history = [
-        "diabetes",
-        "hypertension and atrial fibrillation",
-        "no known illness",
-    ][i % 3];
-    let course = if label(i) == "DIE" {
-        "Septic shock, lactate rising, intubated"
-    } else {
-        "Comfortable on room air"
-    };
-    let plan = [
-        "",
-        " Antibiotics were begun and cultures sent.",
-        " Seen by cardiology.",
-    ][i % 3];
-    format!(
-        "{SECRET}, {} years, came with {presentation} and {history}. {course}.{plan}",
-        40 + 2 * i
-    )
+    let presentation = ["fever", "chest pain", "a fall", "shortness of breath", "confusion"][i % 5];
+    let history = ["diabetes", "hypertension and atrial fibrillation", "no known illness"][i % 3];
+    let course =
+        if label(i) == "DIE" { "Septic shock, lactate rising, intubated" } else { "Comfortable on room air" };
+    let plan = ["", " Antibiotics were begun and cultures sent.", " Seen by cardiology."][i % 3];
+    format!("{SECRET}, {} years, came with {presentation} and {history}. {course}.{plan}", 40 + 2 * i)
 }
 
 pub(crate) fn label(i: usize) -> &'static str {

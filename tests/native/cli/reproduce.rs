@@ -18,10 +18,7 @@ const METHODS: [(&str, &str); 5] = [
     ("adaption-prompt", "--adapter-len 4 --adapter-layers 2"),
     ("prefix", "--virtual-tokens 4"),
     ("prompt", "--virtual-tokens 6"),
-    (
-        "p-tuning",
-        "--virtual-tokens 4 --encoder lstm --encoder-hidden-size 8 --encoder-layers 1",
-    ),
+    ("p-tuning", "--virtual-tokens 4 --encoder lstm --encoder-hidden-size 8 --encoder-layers 1"),
 ];
 
 /// A base, and a folder of notes it has not seen: texts under their splits' names.
@@ -44,37 +41,21 @@ fn every_method_lowers_held_out_perplexity_and_a_second_call_trains_nothing() {
     let workshop = Workshop::new();
     workshop.run("cohort --patients 30 --seed 5 --out hospital").ok();
     let prepare = "prepare notes --mimic4-note hospital/mimic-iv-note --max-tokens 40";
-    workshop
-        .run(&format!("{prepare} --tokenizer base --out ids"))
-        .ok();
+    workshop.run(&format!("{prepare} --tokenizer base --out ids")).ok();
     workshop.run(&format!("{prepare} --out texts")).ok();
     let line = format!("reproduce table2 --model base --notes ids --out table {SMALLER}");
     let first = workshop.run(&line).ok();
-    assert!(
-        first.stdout.contains("| Prompt tuning | 144 | "),
-        "{}",
-        first.stdout
-    );
-    assert!(
-        first
-            .stdout
-            .contains(" 16,093,696 | 0.24 | 2.723 | 3.271 | 23:49:31 |")
-    );
+    assert!(first.stdout.contains("| Prompt tuning | 144 | "), "{}", first.stdout);
+    assert!(first.stdout.contains(" 16,093,696 | 0.24 | 2.723 | 3.271 | 23:49:31 |"));
     assert_eq!(format!("{}\n", workshop.text("table/table2.md")), first.stdout);
 
     let table: Value = serde_json::from_slice(&workshop.read("table/table2.json")).unwrap();
     let base = &table["base"];
     let test_notes = workshop.text("texts/test.jsonl").lines().count();
     assert_eq!(base["test"]["notes"], test_notes);
-    assert_eq!(
-        base["train"]["notes"], table["train_notes"],
-        "fewer than are sampled"
-    );
+    assert_eq!(base["train"]["notes"], table["train_notes"], "fewer than are sampled");
     let updates = 2 * table["train_notes"].as_u64().unwrap().div_ceil(5);
-    assert_eq!(
-        base["test"]["perplexity"],
-        base["test"]["perplexity_after_first_token"]
-    );
+    assert_eq!(base["test"]["perplexity"], base["test"]["perplexity_after_first_token"]);
     let files = METHODS.map(|(method, _)| {
         let read = |name| workshop.read(&format!("table/{method}/{name}"));
         [read("adapter_model.safetensors"), read("run.jsonl")]
@@ -86,19 +67,11 @@ fn every_method_lowers_held_out_perplexity_and_a_second_call_trains_nothing() {
             let of = |figures: &Value| number(&figures[set]["perplexity_after_first_token"]);
             let (with, without) = (of(row), of(base));
             println!("{method}: {set} perplexity {with:.3}, of the base {without:.3}");
-            assert!(
-                with < without,
-                "{method}: {set} perplexity {with} against {without}"
-            );
+            assert!(with < without, "{method}: {set} perplexity {with} against {without}");
         }
-        let counts = workshop.run(&format!(
-            "params --config base --method {method} {options} --json"
-        ));
+        let counts = workshop.run(&format!("params --config base --method {method} {options} --json"));
         let counts = counts.ok().json();
-        assert_eq!(
-            (&row["trainable"], &row["percent"]),
-            (&counts["trainable"], &counts["percent"])
-        );
+        assert_eq!((&row["trainable"], &row["percent"]), (&counts["trainable"], &counts["percent"]));
         assert_eq!(row["updates"], updates);
 
         // The same figures from the command for one adapter; the first token of a note is predicted behind a prompt.
@@ -137,43 +110,20 @@ fn what_cannot_become_a_table_is_refused_before_anything_is_trained() {
         assert!(!workshop.exists("table"), "nothing half-written: {more}");
     };
     // The paper's 30 layers are more than this base has.
-    refused(
-        "",
-        &[
-            "Adaptation prompt",
-            "the model has 2 layers",
-            "adaption-prompt.adapter.0",
-        ],
-    );
+    refused("", &["Adaptation prompt", "the model has 2 layers", "adaption-prompt.adapter.0"]);
     refused("training.epochz=2", &["epochz"]);
-    refused(
-        "prompt.max_tokens=2",
-        &["a method has its own adapter.0 and training keys"],
-    );
+    refused("prompt.max_tokens=2", &["a method has its own adapter.0 and training keys"]);
     refused("out=elsewhere", &["--out"]);
     refused("base.path=clinical", &["--model"]);
     refused("adapter.0.alpha=3", &["adaption-prompt, which has no alpha"]);
-    refused(
-        "lora.adapter.0.method=prefix lora.adapter.0.r=2",
-        &["which has no"],
-    );
-    fs::rename(
-        workshop.file("notes/test.jsonl"),
-        workshop.file("notes/later.jsonl"),
-    )
-    .unwrap();
+    refused("lora.adapter.0.method=prefix lora.adapter.0.r=2", &["which has no"]);
+    fs::rename(workshop.file("notes/test.jsonl"), workshop.file("notes/later.jsonl")).unwrap();
     refused(SMALLER, &["neither test nor test.jsonl", "prepare notes"]);
-    fs::rename(
-        workshop.file("notes/later.jsonl"),
-        workshop.file("notes/test.jsonl"),
-    )
-    .unwrap();
+    fs::rename(workshop.file("notes/later.jsonl"), workshop.file("notes/test.jsonl")).unwrap();
 
     // Folders that are no table are neither continued nor, unless this program made them, replaced.
     let into = |out: &str, more: &str| {
-        workshop.run(&format!(
-            "reproduce table2 --model base --notes notes --out {out} {SMALLER} {more}"
-        ))
+        workshop.run(&format!("reproduce table2 --model base --notes notes --out {out} {SMALLER} {more}"))
     };
     into("clinical", "").refused(&["exists", "--overwrite"]);
     into("notes", "--overwrite").refused(&["is not a folder this program made"]);
@@ -199,20 +149,12 @@ fn a_stopped_command_continues_to_the_same_table() {
     send(&child, "-TERM");
     let ended = Ended::of(child.wait_with_output().unwrap());
     assert_eq!(ended.code, Some(143), "{}", ended.stderr);
-    assert!(
-        ended.stderr.contains("the same command, typed again, continues"),
-        "{}",
-        ended.stderr
-    );
+    assert!(ended.stderr.contains("the same command, typed again, continues"), "{}", ended.stderr);
     assert!(!workshop.exists("table/table2.json") && !workshop.exists("table/prompt"));
     let lora = workshop.text("table/lora/run.jsonl");
 
     let table = workshop.run(&format!("{} --json", line("table"))).ok().json();
-    assert_eq!(
-        workshop.text("table/lora/run.jsonl"),
-        lora,
-        "it was finished before"
-    );
+    assert_eq!(workshop.text("table/lora/run.jsonl"), lora, "it was finished before");
     assert_eq!(table["base"], whole["base"]);
     for i in 0..METHODS.len() {
         for key in ["method", "updates", "trainable", "train", "test"] {
@@ -228,18 +170,15 @@ fn other_values_need_a_table_begun_anew() {
     let line = format!("reproduce table2 --model base --notes notes --out table {SMALLER} training.epochs=1");
     let table = workshop.run(&format!("{line} --json")).ok().json();
     let before = workshop.read("table/table2.md");
-    workshop
-        .run(&format!("{line} p-tuning.training.learning_rate=1e-3"))
-        .refused(&["table/p-tuning", "the recipe has changed", "learning_rate"]);
-    workshop
-        .run(&format!("{line} --seed 5"))
-        .refused(&["table/lora", "seed"]);
+    workshop.run(&format!("{line} p-tuning.training.learning_rate=1e-3")).refused(&[
+        "table/p-tuning",
+        "the recipe has changed",
+        "learning_rate",
+    ]);
+    workshop.run(&format!("{line} --seed 5")).refused(&["table/lora", "seed"]);
     assert_eq!(workshop.read("table/table2.md"), before);
 
-    let anew = workshop
-        .run(&format!("{line} --seed 5 --overwrite --json"))
-        .ok()
-        .json();
+    let anew = workshop.run(&format!("{line} --seed 5 --overwrite --json")).ok().json();
     assert_eq!((&anew["seed"], &anew["base"]), (&Value::from(5), &table["base"]));
     assert_ne!(anew["methods"][0]["test"], table["methods"][0]["test"]);
 }

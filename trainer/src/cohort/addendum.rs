@@ -13,11 +13,7 @@ pub(super) fn addendum(
     marks: Marks,
     chance: &mut Chance,
 ) -> String {
-    let voice = Voice {
-        patient,
-        admission,
-        marks,
-    };
+    let voice = Voice { patient, admission, marks };
     // Word for word the same in many admissions, so that removing duplicates has something to remove.
     const BOILERPLATE: [&str; 3] = [
         "Addendum:\nNo changes to the above discharge summary.",

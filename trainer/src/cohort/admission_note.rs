@@ -47,10 +47,7 @@ pub(super) fn write(voice: &Voice<'_>, studies: &str, chance: &mut Chance) -> Bo
 fn chief_complaint(voice: &Voice<'_>, chance: &mut Chance) -> String {
     let admission = voice.admission;
     let mut text = if admission.planned() && chance.happens(0.35) {
-        voice.say(
-            "{elective admission|admitted for elective procedure|here for elective surgery}",
-            chance,
-        )
+        voice.say("{elective admission|admitted for elective procedure|here for elective surgery}", chance)
     } else {
         voice.say(admission.problem.complaint, chance)
     };
@@ -64,21 +61,15 @@ fn chief_complaint(voice: &Voice<'_>, chance: &mut Chance) -> String {
 }
 fn medical_history(voice: &Voice<'_>, chance: &mut Chance) -> String {
     let patient = voice.patient;
-    let mut items: Vec<String> = patient
-        .chronic
-        .iter()
-        .map(|chronic| voice.say(chronic.listed, chance))
-        .collect();
+    let mut items: Vec<String> =
+        patient.chronic.iter().map(|chronic| voice.say(chronic.listed, chance)).collect();
     for minor in &patient.minor {
         if !minor.code.starts_with("V498") && minor.code != "3051" {
             items.push(voice.say(minor.listed, chance));
         }
     }
     if items.is_empty() {
-        return voice.say(
-            "{None|none|Denies|No significant PMH|Non-contributory|healthy}",
-            chance,
-        );
+        return voice.say("{None|none|Denies|No significant PMH|Non-contributory|healthy}", chance);
     }
     if chance.happens(0.5) {
         chance.shuffle(&mut items);
@@ -95,11 +86,7 @@ fn medical_history(voice: &Voice<'_>, chance: &mut Chance) -> String {
 fn list(items: &[String], chance: &mut Chance) -> String {
     match chance.index(5) {
         0 => wrap(&items.join(", ")),
-        1 => items
-            .iter()
-            .map(|item| format!("- {item}"))
-            .collect::<Vec<_>>()
-            .join("\n"),
+        1 => items.iter().map(|item| format!("- {item}")).collect::<Vec<_>>().join("\n"),
         2 => items
             .iter()
             .enumerate()
@@ -132,18 +119,10 @@ fn medications(voice: &Voice<'_>, chance: &mut Chance) -> String {
     let items: Vec<String> = drugs
         .iter()
         .map(|home| {
-            let name = if chance.happens(0.4) {
-                home.drug.trade
-            } else {
-                home.drug.name
-            };
+            let name = if chance.happens(0.4) { home.drug.trade } else { home.drug.name };
             match style {
                 0 => format!("{name} {} {} {}", home.strength, home.drug.route, home.drug.times),
-                1 => format!(
-                    "{name} {} {}",
-                    home.strength.replace(' ', ""),
-                    home.drug.times.to_lowercase()
-                ),
+                1 => format!("{name} {} {}", home.strength.replace(' ', ""), home.drug.times.to_lowercase()),
                 2 => format!(
                     "{name} {} {} {} {}",
                     home.strength, home.drug.form, home.drug.route, home.drug.times
@@ -160,19 +139,12 @@ fn allergies(voice: &Voice<'_>, chance: &mut Chance) -> String {
     if known.is_empty() {
         return voice.say("{Patient recorded as having No Known Allergies to Drugs|No Known Allergies / Adverse Drug Reactions|NKDA|nkda|No known drug allergies|None}", chance);
     }
-    known
-        .iter()
-        .map(|allergy| voice.say(allergy.listed, chance))
-        .collect::<Vec<_>>()
-        .join(" / ")
+    known.iter().map(|allergy| voice.say(allergy.listed, chance)).collect::<Vec<_>>().join(" / ")
 }
 
 fn physical_exam(voice: &Voice<'_>, chance: &mut Chance) -> String {
     let admission = voice.admission;
-    let finding = voice.say(
-        admission.problem.exam[usize::from(admission.grade == Grade::Severe)],
-        chance,
-    );
+    let finding = voice.say(admission.problem.exam[usize::from(admission.grade == Grade::Severe)], chance);
     let vitals = voice.say("{VS|Vitals|Vital signs|VITALS}{: |- }{T <temp> |T: <temp> |<temp> }{HR <hr> BP <bp> RR <rr>|BP: <bp> P: <hr> R: <rr>|BP <bp>, HR <hr>, R <rr>}", chance);
     let oxygen = oxygen_words(voice, admission.oxygen, chance);
     let general = match (admission.oxygen, admission.grade) {
@@ -193,14 +165,10 @@ fn physical_exam(voice: &Voice<'_>, chance: &mut Chance) -> String {
         chance,
     );
     let neck = voice.say("{supple|no LAD|supple, no JVD|no thyromegaly, no bruits}", chance);
-    let belly = voice.say(
-        "{soft, NT/ND|soft, nontender, +BS|obese, soft, NT|NABS, soft, no HSM|benign}",
-        chance,
-    );
-    let limbs = voice.say(
-        "{WWP, no edema|no c/c/e|no edema, 2+ DP pulses|trace edema b/l|warm, well perfused}",
-        chance,
-    );
+    let belly =
+        voice.say("{soft, NT/ND|soft, nontender, +BS|obese, soft, NT|NABS, soft, no HSM|benign}", chance);
+    let limbs = voice
+        .say("{WWP, no edema|no c/c/e|no edema, 2+ DP pulses|trace edema b/l|warm, well perfused}", chance);
     let nerves = if admission.vitals.coma_score < 13.0 {
         voice.say("{GCS <gcs>|lethargic, arousable to {sternal rub|voice}|not oriented, moves all extremities|unable to cooperate with exam}", chance)
     } else {
@@ -213,10 +181,7 @@ fn physical_exam(voice: &Voice<'_>, chance: &mut Chance) -> String {
     } else {
         ["Gen", "HEENT", "Neck", "Pertinent", "Abd", "Ext", "Neuro"]
     };
-    let mut lines = vec![
-        format!("{vitals} {oxygen}"),
-        format!("{}{colon}{general}", names[0]),
-    ];
+    let mut lines = vec![format!("{vitals} {oxygen}"), format!("{}{colon}{general}", names[0])];
     for (name, body) in names[1..].iter().zip([eyes, neck, finding, belly, limbs, nerves]) {
         let pertinent = *name == "EXAM" || *name == "Pertinent";
         if pertinent {
@@ -234,10 +199,7 @@ fn hides(admission: &Admission, part: &str) -> bool {
         admission.problem.system,
         System::Gastrointestinal | System::Hepatobiliary | System::Obstetric
     );
-    let nerves = matches!(
-        admission.problem.system,
-        System::Neurological | System::Toxicological
-    );
+    let nerves = matches!(admission.problem.system, System::Neurological | System::Toxicological);
     let limbs = matches!(
         admission.problem.system,
         System::Vascular | System::Musculoskeletal | System::Skin | System::Trauma
@@ -254,16 +216,13 @@ fn family_history(voice: &Voice<'_>, chance: &mut Chance) -> String {
     let count = if chance.happens(0.6) { 1 } else { 2 };
     let first = chance.index(FAMILY.len());
     // Whatever comes second is another line of the list, and nobody adds to "unknown".
-    let lines: Vec<String> = (0..count)
-        .map(|number| voice.say(FAMILY[(first + 5 * number) % FAMILY.len()], chance))
-        .collect();
+    let lines: Vec<String> =
+        (0..count).map(|number| voice.say(FAMILY[(first + 5 * number) % FAMILY.len()], chance)).collect();
     lines.join(". ")
 }
 
 fn social_history(voice: &Voice<'_>, chance: &mut Chance) -> String {
-    let Patient {
-        habits, background, ..
-    } = voice.patient;
+    let Patient { habits, background, .. } = voice.patient;
     let home = if habits.nursing_home {
         "{Lives at {nursing home|NH|assisted living}|Resident of <hospital> rehab|NH resident x <1-6> years}"
     } else {
@@ -287,10 +246,7 @@ fn social_history(voice: &Voice<'_>, chance: &mut Chance) -> String {
         ),
         Some(years) => format!(
             "{} {years}{}",
-            voice.say(
-                "{Former smoker,|Quit tobacco <2-30> years ago,|Ex-smoker,}",
-                chance
-            ),
+            voice.say("{Former smoker,|Quit tobacco <2-30> years ago,|Ex-smoker,}", chance),
             voice.say("{ pk-yrs| pack years|py}", chance)
         ),
         None => voice.say("{Never smoked|Denies tobacco|No tob|Tobacco: none}", chance),

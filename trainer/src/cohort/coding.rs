@@ -38,16 +38,8 @@ pub(super) fn diagnoses(patient: &Patient, admission: &Admission, chance: &mut C
     let principal = one_of(problem.codes, chance);
     let infectious = is_infectious(admission);
     if principal.starts_with("038") {
-        codes.add(if chance.happens(0.4) {
-            admission.organism.septicaemia
-        } else {
-            principal
-        });
-        codes.add(if admission.grade == Grade::Mild {
-            "99591"
-        } else {
-            "99592"
-        });
+        codes.add(if chance.happens(0.4) { admission.organism.septicaemia } else { principal });
+        codes.add(if admission.grade == Grade::Mild { "99591" } else { "99592" });
         if admission.vitals.systolic < 92.0 {
             codes.add("78552");
         }
@@ -92,9 +84,7 @@ pub(super) fn diagnoses(patient: &Patient, admission: &Admission, chance: &mut C
     }
     if !admission.events.is_empty() && chance.happens(0.08) {
         codes.add_one_of(
-            &[
-                "E9342", "E9331", "E9320", "E9352", "E9394", "E9305", "E9424", "E9444", "E9308", "E9479",
-            ],
+            &["E9342", "E9331", "E9320", "E9352", "E9394", "E9305", "E9424", "E9444", "E9308", "E9479"],
             chance,
         );
     }
@@ -146,13 +136,8 @@ fn laboratory_codes(admission: &Admission, codes: &mut Codes, chance: &mut Chanc
 }
 
 fn is_infectious(admission: &Admission) -> bool {
-    matches!(
-        admission.problem.system,
-        System::Infectious | System::Skin | System::Urological
-    ) || matches!(
-        admission.problem.key,
-        "endocarditis" | "pneumonia" | "cholangitis" | "osteomyelitis"
-    )
+    matches!(admission.problem.system, System::Infectious | System::Skin | System::Urological)
+        || matches!(admission.problem.key, "endocarditis" | "pneumonia" | "cholangitis" | "osteomyelitis")
 }
 
 /// Procedure codes: operations, then what intensive care adds.
@@ -160,11 +145,7 @@ pub(super) fn procedures(admission: &Admission, chance: &mut Chance) -> Vec<&'st
     let problem = admission.problem;
     let mut codes = Codes::default();
     for (code, p) in problem.procedures {
-        let graver = if problem.service.is_surgical() {
-            1.0
-        } else {
-            (0.25 * admission.severity).exp()
-        };
+        let graver = if problem.service.is_surgical() { 1.0 } else { (0.25 * admission.severity).exp() };
         if chance.happens((p * graver).min(0.98)) {
             codes.add(code);
         }
@@ -185,11 +166,7 @@ pub(super) fn procedures(admission: &Admission, chance: &mut Chance) -> Vec<&'st
             }
             codes.add(if hours >= 96.0 { "9672" } else { "9671" });
         }
-        if admission
-            .ventilation
-            .last()
-            .is_some_and(|episode| episode.how == EpisodeEnd::Weaned)
-        {
+        if admission.ventilation.last().is_some_and(|episode| episode.how == EpisodeEnd::Weaned) {
             codes.add_one_of(&["311", "3129", "3121"], chance);
             if chance.happens(0.65) {
                 codes.add_one_of(&["4311", "4319", "4639"], chance);
@@ -239,11 +216,9 @@ pub(super) fn newborn_diagnoses(admission: &Admission, chance: &mut Chance) -> V
     let ill: &[&[&'static str]] = match admission.grade {
         Grade::Mild => &[&["V290", "7742", "77931"]],
         Grade::Moderate => &[&["V290"], &["7742", "7746", "77081", "7756"]],
-        Grade::Severe => &[
-            &["76516", "76517", "76518", "76515"],
-            &["769", "77081", "7707"],
-            &["7742", "77989"],
-        ],
+        Grade::Severe => {
+            &[&["76516", "76517", "76518", "76515"], &["769", "77081", "7707"], &["7742", "77989"]]
+        }
     };
     for choices in ill {
         codes.add_one_of(choices, chance);
@@ -264,10 +239,6 @@ pub(super) fn newborn_procedures(admission: &Admission, chance: &mut Chance) -> 
         codes.add_one_of(&["9604", "9390", "9983", "966"], chance);
         codes.add_one_of(&["3892", "9915", "3893"], chance);
     }
-    debug_assert_eq!(
-        admission.problem.service,
-        Service::Neonatology,
-        "only newborns are coded here"
-    );
+    debug_assert_eq!(admission.problem.service, Service::Neonatology, "only newborns are coded here");
     codes.0
 }

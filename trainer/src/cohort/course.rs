@@ -114,15 +114,10 @@ impl Admission {
         let age_years = patient.age_years_at(admitted);
         let problem = choose_problem(patient, age_years, chance);
         let planned = chance.happens(problem.planned);
-        let severity = if planned {
-            chance.normal(-0.8, 0.6)
-        } else {
-            chance.normal(0.0, 1.0)
-        };
+        let severity = if planned { chance.normal(-0.8, 0.6) } else { chance.normal(0.0, 1.0) };
         let load = (0.5 * severity).exp().clamp(0.3, 3.0) * if planned { 0.4 } else { 1.0 };
-        let no_resuscitation = chance.happens(sigmoid(
-            -5.2 + 0.085 * (age_years - 65.0) + 0.8 * patient.frailty(),
-        ));
+        let no_resuscitation =
+            chance.happens(sigmoid(-5.2 + 0.085 * (age_years - 65.0) + 0.8 * patient.frailty()));
 
         let base: Vec<_> = patient.chronic.iter().map(|chronic| &chronic.effect).collect();
         let vitals = vitals(&base, problem.effect, load, age_years, chance);
@@ -161,11 +156,8 @@ impl Admission {
         let ventilated_hours = admission.draw_ventilation(planned, operated, chance);
         admission.draw_events(operated, ventilated_hours, chance);
         admission.decide_outcome(patient, planned, ventilated_hours, chance);
-        let intubated_at_the_door = admission
-            .ventilation
-            .first()
-            .is_some_and(|episode| episode.start < 2.0)
-            && !planned;
+        let intubated_at_the_door =
+            admission.ventilation.first().is_some_and(|episode| episode.start < 2.0) && !planned;
         admission.oxygen = oxygen(&admission.vitals, intubated_at_the_door, chance);
         admission.diagnoses = coding::diagnoses(patient, &admission, chance);
         admission.procedures = coding::procedures(&admission, chance);
@@ -198,10 +190,7 @@ impl Admission {
             no_resuscitation: false,
             events: Vec::new(),
             ventilation: Vec::new(),
-            unit_stays: vec![UnitStay {
-                start: 0.1,
-                end: stay_hours,
-            }],
+            unit_stays: vec![UnitStay { start: 0.1, end: stay_hours }],
             death_risk: sigmoid(-7.0 + 1.7 * severity),
             died,
             destination: if died { "DEAD/EXPIRED" } else { "HOME" },
@@ -253,11 +242,7 @@ impl Admission {
     /// Decides on mechanical ventilation; returns its hours, before the stay is known.
     fn draw_ventilation(&mut self, planned: bool, operated: bool, chance: &mut Chance) -> f64 {
         let p = self.problem.ventilated.clamp(0.01, 0.97);
-        let severity = if operated && p > 0.5 {
-            0.2 * self.severity
-        } else {
-            self.severity
-        };
+        let severity = if operated && p > 0.5 { 0.2 * self.severity } else { self.severity };
         let refusal = if self.no_resuscitation { 0.9 } else { 0.0 };
         if !chance.happens(sigmoid((p / (1.0 - p)).ln() + 0.95 * severity - refusal)) {
             return 0.0;
@@ -326,20 +311,12 @@ impl Admission {
         }
         if self.died {
             // A third die early, the others anywhere in the stay that would have been.
-            stay *= if chance.happens(0.33) {
-                chance.uniform(0.03, 0.4)
-            } else {
-                chance.uniform(0.3, 1.2)
-            };
+            stay *= if chance.happens(0.33) { chance.uniform(0.03, 0.4) } else { chance.uniform(0.3, 1.2) };
             stay = stay.max(5.0);
         }
         stay = stay.min(24.0 * 160.0);
         let end = self.admitted.plus_hours(stay).minute();
-        self.discharged = if self.died {
-            end
-        } else {
-            daytime(end, self.admitted, chance)
-        };
+        self.discharged = if self.died { end } else { daytime(end, self.admitted, chance) };
         self.destination = self.draw_destination(patient, chance);
         self.place_in_unit(ventilated_hours, planned, chance);
     }
@@ -368,11 +345,7 @@ impl Admission {
         if dying {
             return "HOSPICE-HOME";
         }
-        chance.choose(&[
-            ("HOME", 5.0),
-            ("HOME HEALTH CARE", 4.4),
-            ("LEFT AGAINST MEDICAL ADVI", 0.1),
-        ])
+        chance.choose(&[("HOME", 5.0), ("HOME HEALTH CARE", 4.4), ("LEFT AGAINST MEDICAL ADVI", 0.1)])
     }
 
     /// Puts intensive care and ventilation on the time line of the stay.
@@ -403,10 +376,8 @@ impl Admission {
         self.unit_stays.push(UnitStay { start, end });
         if stay - end > 72.0 && chance.happens(0.08) {
             let again = end + chance.uniform(24.0, (stay - end) * 0.6);
-            self.unit_stays.push(UnitStay {
-                start: again,
-                end: (again + chance.lognormal(36.0, 0.6)).min(stay),
-            });
+            self.unit_stays
+                .push(UnitStay { start: again, end: (again + chance.lognormal(36.0, 0.6)).min(stay) });
         }
     }
 }
@@ -415,11 +386,7 @@ impl Admission {
 fn daytime(end: Moment, admitted: Moment, chance: &mut Chance) -> Moment {
     let hour = chance.normal(14.3, 2.0).clamp(10.0, 19.5);
     let shifted = end.midnight().plus_hours(hour).minute();
-    if shifted.hours_since(admitted) < 12.0 {
-        Moment(shifted.0 + DAY)
-    } else {
-        shifted
-    }
+    if shifted.hours_since(admitted) < 12.0 { Moment(shifted.0 + DAY) } else { shifted }
 }
 
 fn choose_problem(patient: &Patient, age_years: f64, chance: &mut Chance) -> &'static Problem {
@@ -433,12 +400,8 @@ fn choose_problem(patient: &Patient, age_years: f64, chance: &mut Chance) -> &'s
             return 0.0;
         }
         let distance = (age_years - problem.age.0) / (1.25 * problem.age.1);
-        let known: Vec<f64> = problem
-            .after
-            .iter()
-            .filter(|(key, _)| patient.has(key))
-            .map(|(_, factor)| *factor)
-            .collect();
+        let known: Vec<f64> =
+            problem.after.iter().filter(|(key, _)| patient.has(key)).map(|(_, factor)| *factor).collect();
         // A factor of ten or more stands for what nobody else has: dialysis that was missed, a graft that fails.
         if known.is_empty() && problem.after.iter().any(|(_, factor)| *factor >= 10.0) {
             return 0.0;
@@ -447,9 +410,7 @@ fn choose_problem(patient: &Patient, age_years: f64, chance: &mut Chance) -> &'s
         problem.frequency * (-0.5 * distance * distance).exp() * known.min(14.0)
     });
     let index = chance.weighted(weights);
-    problems()
-        .nth(index)
-        .expect("the index is that of a weight, and there is one weight a problem")
+    problems().nth(index).expect("the index is that of a weight, and there is one weight a problem")
 }
 
 fn kind(planned: bool, chance: &mut Chance) -> AdmissionKind {
@@ -495,11 +456,7 @@ fn ejection_fraction(patient: &Patient, problem: &Problem, chance: &mut Chance) 
         } else {
             58.0
         };
-    #[expect(
-        clippy::cast_possible_truncation,
-        clippy::cast_sign_loss,
-        reason = "between 2 and 16"
-    )]
+    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "between 2 and 16")]
     let fifths = (chance.normal(mean, 10.0).clamp(10.0, 75.0) / 5.0).round() as u32;
     5 * fifths
 }
@@ -509,11 +466,7 @@ fn mechanism(problem: &Problem, age_years: f64, chance: &mut Chance) -> &'static
     let weights = MECHANISMS.iter().map(|mechanism| {
         let distance = (age_years - mechanism.age.0) / mechanism.age.1;
         let fits = mechanism.penetrating == penetrating;
-        if fits {
-            1e-6 + mechanism.weight * (-0.5 * distance * distance).exp()
-        } else {
-            0.0
-        }
+        if fits { 1e-6 + mechanism.weight * (-0.5 * distance * distance).exp() } else { 0.0 }
     });
     &MECHANISMS[chance.weighted(weights)]
 }

@@ -20,11 +20,7 @@ pub(crate) const SYNTHETIC: &str = "SYNTHETIC RECORD - NOT A REAL PATIENT";
 pub(crate) fn discharge_summary(patient: &Patient, admission: &Admission, marks: Marks) -> String {
     let mut chance = Chance::new(patient.seed, patient.index, Purpose::Summary(admission.number));
     let chance = &mut chance;
-    let voice = Voice {
-        patient,
-        admission,
-        marks,
-    };
+    let voice = Voice { patient, admission, marks };
     if patient.newborn {
         return marked(&newborn::summary(&voice, chance), marks);
     }
@@ -57,10 +53,7 @@ const LETTERS: f64 = 0.004;
 /// A letter to the family's doctor.
 fn letter(voice: &Voice<'_>, chance: &mut Chance) -> String {
     let admission = voice.admission;
-    let (from, to) = (
-        voice.date(admission.admitted, true),
-        voice.date(admission.discharged, true),
-    );
+    let (from, to) = (voice.date(admission.admitted, true), voice.date(admission.discharged, true));
     let complaint = voice.say(admission.problem.complaint, chance);
     let opening = voice.say("Dear Dr. <doctor>,\n\nThank you for {referring|allowing us to see} <name>, a <age> year old <man> who was on our service from", chance);
     let end = voice.say("{A full summary will follow|The dictated summary is to follow}. Please call {the ward|<phone>} with any questions.\n\nSincerely,\n<doctor>", chance);
@@ -139,44 +132,16 @@ impl Page {
 /// The form of the editor.
 fn form(voice: &Voice<'_>, studies: &str, bodies: &Bodies, chance: &mut Chance) -> String {
     let body = |section: Section| bodies[section as usize].as_str();
-    let mut page = Page {
-        text: banner(voice, chance),
-        careless: chance.happens(0.08),
-    };
+    let mut page = Page { text: banner(voice, chance), careless: chance.happens(0.08) };
     let early_medications = chance.happens(0.06);
-    page.add(
-        heading(Section::Allergies, chance),
-        body(Section::Allergies),
-        chance,
-    );
-    page.text
-        .push_str(&format!("\n\nAttending:{}", voice.say("<doctor>", chance)));
-    page.add(
-        heading(Section::ChiefComplaint, chance),
-        body(Section::ChiefComplaint),
-        chance,
-    );
-    page.add(
-        "Major Surgical or Invasive Procedure:",
-        &hospital::major_procedures(voice, chance),
-        chance,
-    );
-    page.add(
-        heading(Section::PresentIllness, chance),
-        body(Section::PresentIllness),
-        chance,
-    );
-    page.add(
-        heading(Section::MedicalHistory, chance),
-        body(Section::MedicalHistory),
-        chance,
-    );
+    page.add(heading(Section::Allergies, chance), body(Section::Allergies), chance);
+    page.text.push_str(&format!("\n\nAttending:{}", voice.say("<doctor>", chance)));
+    page.add(heading(Section::ChiefComplaint, chance), body(Section::ChiefComplaint), chance);
+    page.add("Major Surgical or Invasive Procedure:", &hospital::major_procedures(voice, chance), chance);
+    page.add(heading(Section::PresentIllness, chance), body(Section::PresentIllness), chance);
+    page.add(heading(Section::MedicalHistory, chance), body(Section::MedicalHistory), chance);
     if early_medications {
-        page.add(
-            heading(Section::Medications, chance),
-            body(Section::Medications),
-            chance,
-        );
+        page.add(heading(Section::Medications, chance), body(Section::Medications), chance);
     }
     let mut habits = [Section::SocialHistory, Section::FamilyHistory];
     if chance.happens(0.15) {
@@ -185,47 +150,23 @@ fn form(voice: &Voice<'_>, studies: &str, bodies: &Bodies, chance: &mut Chance) 
     for section in habits {
         page.add(heading(section, chance), body(section), chance);
     }
-    page.add(
-        heading(Section::PhysicalExam, chance),
-        body(Section::PhysicalExam),
-        chance,
-    );
+    page.add(heading(Section::PhysicalExam, chance), body(Section::PhysicalExam), chance);
     if chance.happens(0.12) && !voice.admission.died {
         let later = voice.say("{VSS|T 98.<0-9> HR <62-96> BP <104-142>/<54-84>}, {comfortable, NAD|A&Ox3, lungs clear|incision c/d/i}", chance);
         page.add("Discharge Physical Exam:", &later, chance);
     }
-    page.add(
-        "Pertinent Results:",
-        &hospital::results(voice, studies, chance),
-        chance,
-    );
+    page.add("Pertinent Results:", &hospital::results(voice, studies, chance), chance);
     page.add("Brief Hospital Course:", &hospital::course(voice, chance), chance);
     if !early_medications {
-        page.add(
-            heading(Section::Medications, chance),
-            body(Section::Medications),
-            chance,
-        );
+        page.add(heading(Section::Medications, chance), body(Section::Medications), chance);
     }
-    page.add(
-        "Discharge Medications:",
-        &hospital::discharge_medications(voice, chance),
-        chance,
-    );
+    page.add("Discharge Medications:", &hospital::discharge_medications(voice, chance), chance);
     page.add("Discharge Disposition:", hospital::disposition(voice), chance);
     if hospital::disposition(voice) == "Extended Care" {
         page.add("Facility:", &voice.say("<hospital>", chance), chance);
     }
-    page.add(
-        "Discharge Diagnosis:",
-        &hospital::diagnosis(voice, chance),
-        chance,
-    );
-    page.add(
-        "Discharge Condition:",
-        &hospital::condition(voice, chance),
-        chance,
-    );
+    page.add("Discharge Diagnosis:", &hospital::diagnosis(voice, chance), chance);
+    page.add("Discharge Condition:", &hospital::condition(voice, chance), chance);
     let (told, follow) = hospital::instructions(voice, chance);
     page.add("Discharge Instructions:", &told, chance);
     page.add("Followup Instructions:", &follow, chance);
@@ -243,11 +184,7 @@ fn dictated(voice: &Voice<'_>, studies: &str, bodies: &Bodies, chance: &mut Chan
             text.push_str(body);
         }
     };
-    let examined = if chance.happens(0.35) {
-        "PHYSICAL EXAMINATION"
-    } else {
-        "PHYSICAL EXAM"
-    };
+    let examined = if chance.happens(0.35) { "PHYSICAL EXAMINATION" } else { "PHYSICAL EXAM" };
     let body = |section: Section| bodies[section as usize].as_str();
     add("CHIEF COMPLAINT", body(Section::ChiefComplaint));
     add("HISTORY OF PRESENT ILLNESS", body(Section::PresentIllness));
@@ -262,10 +199,7 @@ fn dictated(voice: &Voice<'_>, studies: &str, bodies: &Bodies, chance: &mut Chan
     add("DISCHARGE DIAGNOSES", &hospital::diagnosis(voice, chance));
     add("DISCHARGE STATUS", hospital::disposition(voice));
     add("CONDITION ON DISCHARGE", &hospital::condition(voice, chance));
-    add(
-        "DISCHARGE MEDICATIONS",
-        &hospital::discharge_medications(voice, chance),
-    );
+    add("DISCHARGE MEDICATIONS", &hospital::discharge_medications(voice, chance));
     let signed = voice.say("\n\n{Dictated|DICTATED} BY: <doctor>", chance);
     text + &signed
 }
@@ -273,11 +207,7 @@ fn dictated(voice: &Voice<'_>, studies: &str, bodies: &Bodies, chance: &mut Chan
 /// Dates, birth, sex, service.
 fn banner(voice: &Voice<'_>, chance: &mut Chance) -> String {
     let admission = voice.admission;
-    let sex = if voice.patient.sex == Sex::Female {
-        "F"
-    } else {
-        "M"
-    };
+    let sex = if voice.patient.sex == Sex::Female { "F" } else { "M" };
     let name = match voice.marks {
         Marks::Underscores => "Name:  ___                     Unit No:   ___\n\n",
         Marks::Brackets => "",

@@ -60,10 +60,8 @@ pub(crate) fn write(patients: u64, seed: u64, folder: &Path, progress: &mut Prog
     while start < patients {
         let end = patients.min(start + batch);
         let starts: Vec<u64> = (start..end).step_by(CHUNK).collect();
-        let chunks: Vec<(Pages, Tally)> = starts
-            .into_par_iter()
-            .map(|first| chunk(seed, first, end.min(first + CHUNK as u64)))
-            .collect();
+        let chunks: Vec<(Pages, Tally)> =
+            starts.into_par_iter().map(|first| chunk(seed, first, end.min(first + CHUNK as u64))).collect();
         for (pages, counted) in &chunks {
             files.append(pages)?;
             tally.merge(counted);
@@ -72,19 +70,12 @@ pub(crate) fn write(patients: u64, seed: u64, folder: &Path, progress: &mut Prog
         progress.set(end, || format!("{:.1} MB", files.bytes as f64 / 1e6));
     }
     let rows = files.finish()?;
-    for (place, text) in [
-        ("", ROOT_README),
-        (MIMIC3, MIMIC3_README),
-        (MIMIC4_NOTE, MIMIC4_README),
-    ] {
+    for (place, text) in [("", ROOT_README), (MIMIC3, MIMIC3_README), (MIMIC4_NOTE, MIMIC4_README)] {
         let path = folder.join(place).join("README.md");
         let listed: String = rows.iter().filter(|(path, _)| path.starts_with(place)).fold(
             String::new(),
             |list, (path, rows)| {
-                list + &format!(
-                    "| {} | {rows} |\n",
-                    path.trim_start_matches(place).trim_start_matches('/')
-                )
+                list + &format!("| {} | {rows} |\n", path.trim_start_matches(place).trim_start_matches('/'))
             },
         );
         let text = text
@@ -93,12 +84,7 @@ pub(crate) fn write(patients: u64, seed: u64, folder: &Path, progress: &mut Prog
             .replace("SEED", &seed.to_string());
         fs::write(&path, text + "\n| file | rows |\n|---|---:|\n" + &listed).at(&path)?;
     }
-    Ok(Summary {
-        patients,
-        seed,
-        rows,
-        marginals: tally.marginals(),
-    })
+    Ok(Summary { patients, seed, rows, marginals: tally.marginals() })
 }
 
 /// Patients `first` to `end - 1` of both hospitals.
@@ -156,20 +142,11 @@ impl Open {
         let path = folder.join(table.folder()).join(table.file());
         let file = BufWriter::with_capacity(1 << 16, File::create(&path).at(&path)?);
         let sink = if table.file().ends_with(".gz") {
-            Sink::Compressed(Box::new(
-                GzBuilder::new()
-                    .comment(SYNTHETIC)
-                    .write(file, Compression::fast()),
-            ))
+            Sink::Compressed(Box::new(GzBuilder::new().comment(SYNTHETIC).write(file, Compression::fast())))
         } else {
             Sink::Plain(file)
         };
-        let mut open = Self {
-            table,
-            path,
-            sink,
-            rows: 0,
-        };
+        let mut open = Self { table, path, sink, rows: 0 };
         open.write(table.header().as_bytes())?;
         Ok(open)
     }
@@ -187,15 +164,9 @@ impl Open {
             Sink::Plain(file) => file,
             Sink::Compressed(file) => file.finish().at(&self.path)?,
         };
-        let file = file
-            .into_inner()
-            .map_err(std::io::IntoInnerError::into_error)
-            .at(&self.path)?;
+        let file = file.into_inner().map_err(std::io::IntoInnerError::into_error).at(&self.path)?;
         file.sync_all().at(&self.path)?;
-        Ok((
-            format!("{}/{}", self.table.folder(), self.table.file()),
-            self.rows,
-        ))
+        Ok((format!("{}/{}", self.table.folder(), self.table.file()), self.rows))
     }
 }
 
@@ -213,15 +184,8 @@ impl Files {
             let path = folder.join(place);
             fs::create_dir_all(&path).at(&path)?;
         }
-        let open = Table::ALL
-            .into_iter()
-            .map(|table| Open::create(folder, table))
-            .collect::<Result<_>>()?;
-        Ok(Self {
-            open,
-            bytes: 0,
-            printed: Vec::new(),
-        })
+        let open = Table::ALL.into_iter().map(|table| Open::create(folder, table)).collect::<Result<_>>()?;
+        Ok(Self { open, bytes: 0, printed: Vec::new() })
     }
 
     /// Appends rows, numbered on from those before.

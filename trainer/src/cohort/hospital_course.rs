@@ -9,21 +9,14 @@ use super::voice::{Voice, whole};
 pub(super) fn major_procedures(voice: &Voice<'_>, chance: &mut Chance) -> String {
     let codes: Vec<_> = voice.admission.procedures.iter().take(5).collect();
     if codes.is_empty() || chance.happens(0.06) {
-        return voice.say(
-            "{None|none|none.|Mechanical ventilation|None this admission}",
-            chance,
-        );
+        return voice.say("{None|none|none.|Mechanical ventilation|None this admission}", chance);
     }
     let named: Vec<String> = codes
         .iter()
         .map(|code| {
             let title = icd9::procedure(code).map_or("procedure", |entry| entry.long_title);
             let plain = title.split([',', '[', '(']).next().unwrap_or(title).trim();
-            if chance.happens(0.5) {
-                plain.to_lowercase()
-            } else {
-                plain.to_owned()
-            }
+            if chance.happens(0.5) { plain.to_lowercase() } else { plain.to_owned() }
         })
         .collect();
     named.join("\n")
@@ -62,10 +55,7 @@ pub(super) fn course(voice: &Voice<'_>, chance: &mut Chance) -> String {
             + ".",
     ];
     let bullet = chance.pick(&["# ", "# ", "", "* ", "- "]);
-    paragraphs.push(format!(
-        "{bullet}{title}: {}",
-        voice.say(admission.problem.course, chance)
-    ));
+    paragraphs.push(format!("{bullet}{title}: {}", voice.say(admission.problem.course, chance)));
     for event in &admission.events {
         paragraphs.push(format!("{bullet}{}", voice.say(event.what.told, chance)));
     }
@@ -73,23 +63,15 @@ pub(super) fn course(voice: &Voice<'_>, chance: &mut Chance) -> String {
         let end = voice.date(admission.admitted.plus_hours(last.end), false);
         let days = whole((last.end - first.start) / 24.0);
         if !admission.died && days >= 1 {
-            let told = voice.say(
-                "{Extubated|Weaned from the ventilator|Came off vent|Liberated from MV} on ",
-                chance,
-            );
+            let told = voice
+                .say("{Extubated|Weaned from the ventilator|Came off vent|Liberated from MV} on ", chance);
             paragraphs.push(format!("{told}{end} (vent day {days})."));
         }
     }
     for chronic in &voice.patient.chronic {
         if !chronic.managed.is_empty() && chance.happens(0.65) {
-            let name = voice.say(
-                if chronic.brief.is_empty() {
-                    chronic.listed
-                } else {
-                    chronic.brief
-                },
-                chance,
-            );
+            let name =
+                voice.say(if chronic.brief.is_empty() { chronic.listed } else { chronic.brief }, chance);
             paragraphs.push(format!("{bullet}{name}: {}", voice.say(chronic.managed, chance)));
         }
     }
@@ -98,11 +80,7 @@ pub(super) fn course(voice: &Voice<'_>, chance: &mut Chance) -> String {
     }
     paragraphs.push(ending(voice, chance));
     let gap = if chance.happens(0.6) { "\n\n" } else { "\n" };
-    paragraphs
-        .iter()
-        .map(|paragraph| wrap(paragraph))
-        .collect::<Vec<_>>()
-        .join(gap)
+    paragraphs.iter().map(|paragraph| wrap(paragraph)).collect::<Vec<_>>().join(gap)
 }
 
 fn ending(voice: &Voice<'_>, chance: &mut Chance) -> String {

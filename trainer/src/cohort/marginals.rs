@@ -147,16 +147,10 @@ impl Tally {
     pub(super) fn add(&mut self, patient: &Patient) {
         self.patients += 1;
         self.newborns += u64::from(patient.newborn);
-        let diagnoses: BTreeSet<&str> = patient
-            .admissions
-            .iter()
-            .flat_map(|a| a.diagnoses.iter().copied())
-            .collect();
-        let procedures: BTreeSet<&str> = patient
-            .admissions
-            .iter()
-            .flat_map(|a| a.procedures.iter().copied())
-            .collect();
+        let diagnoses: BTreeSet<&str> =
+            patient.admissions.iter().flat_map(|a| a.diagnoses.iter().copied()).collect();
+        let procedures: BTreeSet<&str> =
+            patient.admissions.iter().flat_map(|a| a.procedures.iter().copied()).collect();
         for (codes, counts) in [diagnoses, procedures].into_iter().zip(&mut self.codes) {
             for code in codes {
                 *counts.entry(code).or_default() += 1;
@@ -231,18 +225,11 @@ impl Tally {
     pub(super) fn marginals(&self) -> Marginals {
         let of = |count: u64| share(count, self.admissions);
         let short = |codes: &BTreeMap<&'static str, u64>, shorten: fn(&str) -> String| {
-            codes
-                .keys()
-                .map(|code| shorten(code))
-                .collect::<BTreeSet<_>>()
-                .len()
+            codes.keys().map(|code| shorten(code)).collect::<BTreeSet<_>>().len()
         };
-        let code_shares = COMMON_CODES.iter().map(|(code, _, _)| {
-            (
-                *code,
-                share(self.codes[0].get(code).copied().unwrap_or(0), self.patients),
-            )
-        });
+        let code_shares = COMMON_CODES
+            .iter()
+            .map(|(code, _, _)| (*code, share(self.codes[0].get(code).copied().unwrap_or(0), self.patients)));
         Marginals {
             newborn_share: share(self.newborns, self.patients),
             admissions: self.admissions,
@@ -254,9 +241,7 @@ impl Tally {
             mortality: of(self.died),
             stay_days: quartiles(&self.stays, 0.1),
             unit_stay_days: quartiles(&self.unit_stays, 0.1),
-            stay_classes: self
-                .stay_classes
-                .map(|count| share(count, self.admissions - self.died)),
+            stay_classes: self.stay_classes.map(|count| share(count, self.admissions - self.died)),
             ventilated_share: of(self.ventilated),
             ventilated_two_days: self.two_days,
             prolonged_share: share(self.seven_days, self.two_days),
@@ -274,9 +259,7 @@ impl Tally {
 
 /// A diagnosis code as the task shortens it: four characters of those that begin with V or E, three of others.
 pub(super) fn short_diagnosis(code: &str) -> String {
-    code.chars()
-        .take(if code.starts_with(['V', 'E']) { 4 } else { 3 })
-        .collect()
+    code.chars().take(if code.starts_with(['V', 'E']) { 4 } else { 3 }).collect()
 }
 
 /// A procedure code as the task shortens it: three characters of the integer.
@@ -298,11 +281,7 @@ fn add_entries<K: Ord + Copy>(mine: &mut BTreeMap<K, u64>, theirs: &BTreeMap<K, 
 
 #[expect(clippy::cast_precision_loss, reason = "counts of people")]
 fn share(part: u64, whole: u64) -> f64 {
-    if whole == 0 {
-        0.0
-    } else {
-        part as f64 / whole as f64
-    }
+    if whole == 0 { 0.0 } else { part as f64 / whole as f64 }
 }
 
 /// Quartiles of a histogram whose bins are `width` wide, by the middle of the bin.
@@ -318,11 +297,7 @@ fn quartiles(counts: &[u64], width: f64) -> Quartiles {
         }
         0.0
     };
-    Quartiles {
-        first: at(0.25),
-        median: at(0.5),
-        third: at(0.75),
-    }
+    Quartiles { first: at(0.25), median: at(0.5), third: at(0.75) }
 }
 
 /// Area under the curve of the two histograms; a tie counts half.
@@ -334,11 +309,7 @@ fn auroc(risks: &[Vec<u64>; 2]) -> f64 {
         below += lived;
     }
     let died = share(risks[1].iter().sum(), 1);
-    if below * died > 0.0 {
-        area / (below * died)
-    } else {
-        0.5
-    }
+    if below * died > 0.0 { area / (below * died) } else { 0.5 }
 }
 
 /// The marginals beside MIMIC-III's, as a table of text.
@@ -349,76 +320,28 @@ pub(crate) fn table(summary: &Summary) -> String {
     let m = &summary.marginals;
     let percent = |share: f64| format!("{:.1} %", 100.0 * share);
     let spread = |q: Quartiles| format!("{:.1} ({:.1}-{:.1})", q.median, q.first, q.third);
-    let classes = m
-        .stay_classes
-        .map(|share| format!("{:.0}", 100.0 * share))
-        .join(" / ")
-        + " %";
+    let classes = m.stay_classes.map(|share| format!("{:.0}", 100.0 * share)).join(" / ") + " %";
     let lines = [
-        (
-            "admissions, newborns' left out",
-            m.admissions.to_string(),
-            "51,113",
-        ),
+        ("admissions, newborns' left out", m.admissions.to_string(), "51,113"),
         ("newborns among patients", percent(m.newborn_share), "16.9 %"),
-        (
-            "admissions a patient",
-            format!("{:.2}", m.admissions_a_patient),
-            "1.32",
-        ),
+        ("admissions a patient", format!("{:.2}", m.admissions_a_patient), "1.32"),
         ("men", percent(m.male_share), "55.9 %"),
         ("age, median (quartiles)", spread(m.age_years), "65.8 (52.8-77.8)"),
         ("emergencies", percent(m.emergency_share), "82.3 %"),
         ("by appointment", percent(m.elective_share), "15.1 %"),
-        (
-            "died in hospital",
-            percent(m.mortality),
-            "11.5 %; 10.5 % of notes",
-        ),
+        ("died in hospital", percent(m.mortality), "11.5 %; 10.5 % of notes"),
         ("days in hospital", spread(m.stay_days), "6.9 (4.1-11.9)"),
-        (
-            "days in intensive care",
-            spread(m.unit_stay_days),
-            "2.1 (1.2-4.6)",
-        ),
+        ("days in intensive care", spread(m.unit_stay_days), "2.1 (1.2-4.6)"),
         ("up to 3, 7, 14, more days", classes, "13 / 37 / 31 / 19 %"),
         ("ventilated", percent(m.ventilated_share), ""),
-        (
-            "ventilated two days or more",
-            m.ventilated_two_days.to_string(),
-            "9,483",
-        ),
-        (
-            "of these seven days or more",
-            percent(m.prolonged_share),
-            "45.3 %",
-        ),
-        (
-            "diagnoses an admission",
-            format!("{:.1}", m.diagnoses_an_admission),
-            "11.0",
-        ),
-        (
-            "procedures an admission",
-            format!("{:.1}", m.procedures_an_admission),
-            "4.1",
-        ),
-        (
-            "short diagnosis codes",
-            m.short_diagnosis_codes.to_string(),
-            "1,266",
-        ),
-        (
-            "short procedure codes",
-            m.short_procedure_codes.to_string(),
-            "711",
-        ),
+        ("ventilated two days or more", m.ventilated_two_days.to_string(), "9,483"),
+        ("of these seven days or more", percent(m.prolonged_share), "45.3 %"),
+        ("diagnoses an admission", format!("{:.1}", m.diagnoses_an_admission), "11.0"),
+        ("procedures an admission", format!("{:.1}", m.procedures_an_admission), "4.1"),
+        ("short diagnosis codes", m.short_diagnosis_codes.to_string(), "1,266"),
+        ("short procedure codes", m.short_procedure_codes.to_string(), "711"),
         ("problems, systems", format!("{}, {}", m.problems, m.systems), ""),
-        (
-            "AUROC of the hidden risk",
-            format!("{:.3}", m.death_risk_auroc),
-            "",
-        ),
+        ("AUROC of the hidden risk", format!("{:.3}", m.death_risk_auroc), ""),
     ];
     let mut table = format!("{:>54}  MIMIC-III", "here");
     for (name, here, there) in lines {

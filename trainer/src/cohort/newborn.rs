@@ -8,11 +8,7 @@ use super::voice::{Voice, whole};
 /// The text of a newborn's summary.
 pub(super) fn summary(voice: &Voice<'_>, chance: &mut Chance) -> String {
     let admission = voice.admission;
-    let sex = if voice.patient.sex == Sex::Female {
-        "F"
-    } else {
-        "M"
-    };
+    let sex = if voice.patient.sex == Sex::Female { "F" } else { "M" };
     let (weeks, grams) = match admission.grade {
         Grade::Mild => (chance.whole(37, 41), chance.whole(2600, 4300)),
         Grade::Moderate => (chance.whole(34, 38), chance.whole(2000, 3400)),
@@ -31,10 +27,8 @@ pub(super) fn summary(voice: &Voice<'_>, chance: &mut Chance) -> String {
     };
     let course = voice.say(course, chance);
     let end = if admission.died {
-        voice.say(
-            "{Care was redirected with the family and the infant died on|Infant expired on}",
-            chance,
-        ) + " "
+        voice.say("{Care was redirected with the family and the infant died on|Infant expired on}", chance)
+            + " "
             + &voice.date(admission.discharged, true)
     } else {
         voice.say("{Discharged home with parents|Transferred to the newborn nursery|Discharged to level II nursery}", chance)

@@ -20,29 +20,15 @@ struct Shift<'a> {
 
 impl<'a> Shift<'a> {
     fn new(patient: &'a Patient, admission: &'a Admission, hours: f64) -> Self {
-        let ventilated = admission
-            .ventilation
-            .iter()
-            .any(|episode| (episode.start..=episode.end).contains(&hours));
-        Self {
-            voice: Voice {
-                patient,
-                admission,
-                marks: Marks::Brackets,
-            },
-            hours,
-            ventilated,
-        }
+        let ventilated =
+            admission.ventilation.iter().any(|episode| (episode.start..=episode.end).contains(&hours));
+        Self { voice: Voice { patient, admission, marks: Marks::Brackets }, hours, ventilated }
     }
 
     /// How far the patient is from the values at the door: 0 there, 1 healthy, below 0 worse.
     fn recovery(&self) -> f64 {
         let passed = (self.hours / self.voice.admission.stay_hours()).clamp(0.0, 1.0);
-        if self.voice.admission.died {
-            0.4 * passed - 0.9 * passed * passed
-        } else {
-            0.85 * passed.sqrt()
-        }
+        if self.voice.admission.died { 0.4 * passed - 0.9 * passed * passed } else { 0.85 * passed.sqrt() }
     }
 
     /// A value between that at the door and the healthy one.
@@ -53,11 +39,7 @@ impl<'a> Shift<'a> {
     /// A range around a value of the shift.
     fn range(&self, at_the_door: f64, healthy: f64, spread: i64, chance: &mut Chance) -> String {
         let middle = self.now(at_the_door, healthy);
-        format!(
-            "{}-{}",
-            middle - chance.whole(1, spread),
-            middle + chance.whole(1, spread)
-        )
+        format!("{}-{}", middle - chance.whole(1, spread), middle + chance.whole(1, spread))
     }
 
     fn near_the_end(&self) -> bool {
@@ -102,9 +84,7 @@ pub(super) fn nursing(patient: &Patient, admission: &Admission, hours: f64, chan
 }
 
 fn neuro(shift: &Shift<'_>, chance: &mut Chance) -> String {
-    let score = shift
-        .now(shift.voice.admission.vitals.coma_score, 15.0)
-        .clamp(3, 15);
+    let score = shift.now(shift.voice.admission.vitals.coma_score, 15.0).clamp(3, 15);
     if shift.near_the_end() {
         return "{Unresponsive|minimally responsive}, {morphine gtt for comfort|pupils sluggish}.".to_owned();
     }
@@ -147,9 +127,7 @@ fn cardiac(shift: &Shift<'_>, chance: &mut Chance) -> String {
 }
 
 fn breath(shift: &Shift<'_>, chance: &mut Chance) -> String {
-    let saturation = shift
-        .now(shift.voice.admission.vitals.saturation, 97.0)
-        .clamp(70, 100);
+    let saturation = shift.now(shift.voice.admission.vitals.saturation, 97.0).clamp(70, 100);
     if shift.ventilated {
         return format!(
             "{{Remains|}} {{vented on|orally intubated,}} {{AC|SIMV|CPAP+PS}} <40-60>%/<5-10>{{ peep|}}, {{LS coarse|lungs coarse bilat|LS clear, dim bases}}, {{sxn q<2-4>h for {{thick tan|white|blood tinged}} secretions|scant secretions}}, O2 sat {saturation}%."

@@ -81,18 +81,11 @@ impl Patient {
         let mut chance = Chance::new(seed, index, Purpose::Life);
         let chance = &mut chance;
         let newborn = chance.happens(NEWBORN_SHARE);
-        let sex = if chance.happens(0.559) {
-            Sex::Male
-        } else {
-            Sex::Female
-        };
+        let sex = if chance.happens(0.559) { Sex::Male } else { Sex::Female };
         let first_admission =
             Moment::of_date(2100, 1, 1).plus_hours(chance.uniform(0.0, 100.0 * 365.25 * 24.0));
         let age_years = if newborn { 0.0 } else { adult_age(chance) };
-        #[expect(
-            clippy::cast_possible_truncation,
-            reason = "an age in seconds is far below 2^53"
-        )]
+        #[expect(clippy::cast_possible_truncation, reason = "an age in seconds is far below 2^53")]
         let birth = Moment(first_admission.0 - (age_years * 31_556_952.0) as i64);
         let mut patient = Self {
             index,
@@ -102,12 +95,7 @@ impl Patient {
             birth,
             newborn,
             background: background(age_years, chance),
-            habits: Habits {
-                pack_years: None,
-                smokes: false,
-                drinks: 0,
-                nursing_home: false,
-            },
+            habits: Habits { pack_years: None, smokes: false, drinks: 0, nursing_home: false },
             chronic: Vec::new(),
             minor: Vec::new(),
             allergies: Vec::new(),
@@ -142,9 +130,7 @@ impl Patient {
             if self.admissions.len() == MOST_ADMISSIONS || !chance.happens(returns) {
                 break;
             }
-            next = Moment(left.0 + 2 * DAY)
-                .plus_hours(chance.lognormal(130.0, 1.3) * 24.0)
-                .minute();
+            next = Moment(left.0 + 2 * DAY).plus_hours(chance.lognormal(130.0, 1.3) * 24.0).minute();
             let behind = self.admissions.last().and_then(|last| last.leaves_behind());
             if let Some(chronic) = behind.filter(|chronic| !self.has(chronic.key)) {
                 self.chronic.push(chronic);
@@ -175,11 +161,7 @@ impl Patient {
 
     /// DOB as the tables show it: 300 years before the first admission for those who pass 89, as MIMIC-III does.
     pub(super) fn shown_birth(&self) -> Moment {
-        let oldest = self
-            .admissions
-            .iter()
-            .map(|a| self.age_years_at(a.admitted))
-            .fold(0.0, f64::max);
+        let oldest = self.admissions.iter().map(|a| self.age_years_at(a.admitted)).fold(0.0, f64::max);
         match self.admissions.first() {
             Some(first) if oldest >= 90.0 => Moment(first.admitted.0 - 300 * YEAR).midnight(),
             _ => self.birth.midnight(),
@@ -192,11 +174,7 @@ const MOST_ADMISSIONS: usize = 8;
 
 fn adult_age(chance: &mut Chance) -> f64 {
     loop {
-        let age = if chance.happens(0.16) {
-            chance.uniform(17.0, 62.0)
-        } else {
-            chance.normal(68.5, 14.5)
-        };
+        let age = if chance.happens(0.16) { chance.uniform(17.0, 62.0) } else { chance.normal(68.5, 14.5) };
         if (16.0..101.0).contains(&age) {
             return age;
         }
@@ -233,11 +211,7 @@ fn minor_conditions(sex: Sex, age_years: f64, chance: &mut Chance) -> Vec<&'stat
     let weights = MINOR.iter().map(|minor| {
         let distance = (age_years - minor.age) / 20.0;
         let fits = minor.sex == ' ' || minor.sex == letter;
-        if fits {
-            minor.weight * (-0.5 * distance * distance).exp()
-        } else {
-            0.0
-        }
+        if fits { minor.weight * (-0.5 * distance * distance).exp() } else { 0.0 }
     });
     let mut found: Vec<&'static Minor> = Vec::new();
     while f64::from(u32::try_from(found.len()).unwrap_or(u32::MAX)) + 0.5 < wanted {
@@ -253,32 +227,15 @@ fn minor_conditions(sex: Sex, age_years: f64, chance: &mut Chance) -> Vec<&'stat
 fn habits(patient: &Patient, age_years: f64, chance: &mut Chance) -> Habits {
     let lungs = patient.has("copd") || patient.has("lung cancer");
     let smoked = chance.happens(if lungs { 0.93 } else { 0.45 });
-    #[expect(
-        clippy::cast_possible_truncation,
-        clippy::cast_sign_loss,
-        reason = "between 1 and 150"
-    )]
-    let pack_years = smoked.then(|| {
-        chance
-            .lognormal(if lungs { 45.0 } else { 22.0 }, 0.6)
-            .clamp(1.0, 150.0) as u32
-    });
+    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "between 1 and 150")]
+    let pack_years =
+        smoked.then(|| chance.lognormal(if lungs { 45.0 } else { 22.0 }, 0.6).clamp(1.0, 150.0) as u32);
     let smokes = smoked && chance.happens(if age_years < 55.0 { 0.6 } else { 0.28 });
-    let drinks = if patient.has("alcohol") {
-        chance.whole(14, 84)
-    } else {
-        chance.whole(-12, 12).max(0)
-    };
+    let drinks = if patient.has("alcohol") { chance.whole(14, 84) } else { chance.whole(-12, 12).max(0) };
     let dependent = patient.has("dementia") || patient.has("stroke");
-    let nursing_home = chance.happens(sigmoid(
-        -4.3 + 0.06 * (age_years - 65.0) + if dependent { 1.7 } else { 0.0 },
-    ));
-    Habits {
-        pack_years,
-        smokes,
-        drinks: u32::try_from(drinks).unwrap_or(0),
-        nursing_home,
-    }
+    let nursing_home =
+        chance.happens(sigmoid(-4.3 + 0.06 * (age_years - 65.0) + if dependent { 1.7 } else { 0.0 }));
+    Habits { pack_years, smokes, drinks: u32::try_from(drinks).unwrap_or(0), nursing_home }
 }
 
 fn allergies(chance: &mut Chance) -> Vec<&'static Allergy> {
@@ -308,17 +265,10 @@ const COMMON_DRUGS: &[(&str, f64)] = &[
 
 fn home_drugs(chronic: &[&'static Chronic], chance: &mut Chance) -> Vec<HomeDrug> {
     let mut found: Vec<HomeDrug> = Vec::new();
-    for (name, p) in chronic
-        .iter()
-        .flat_map(|chronic| chronic.drugs)
-        .chain(COMMON_DRUGS)
-    {
+    for (name, p) in chronic.iter().flat_map(|chronic| chronic.drugs).chain(COMMON_DRUGS) {
         if chance.happens(*p) && !found.iter().any(|home| home.drug.name == *name) {
             let drug = drug(name);
-            found.push(HomeDrug {
-                drug,
-                strength: chance.pick(drug.strengths),
-            });
+            found.push(HomeDrug { drug, strength: chance.pick(drug.strengths) });
         }
     }
     found
@@ -374,10 +324,5 @@ fn background(age_years: f64, chance: &mut Chance) -> Background {
             ("", 0.04),
         ])
     };
-    Background {
-        ethnicity,
-        language,
-        religion,
-        marital_status,
-    }
+    Background { ethnicity, language, religion, marital_status }
 }

@@ -35,9 +35,8 @@ fn speak_into(template: &str, slots: &impl Slots, chance: &mut Chance, out: &mut
             speak_into(choice, slots, chance, out);
             rest = &opened[close + 1..];
         } else {
-            let close = opened
-                .find('>')
-                .unwrap_or_else(|| panic!("template: '<' is never closed: {template}"));
+            let close =
+                opened.find('>').unwrap_or_else(|| panic!("template: '<' is never closed: {template}"));
             let name = &opened[1..close];
             match range(name) {
                 Some((low, high)) => {
@@ -208,11 +207,7 @@ pub(super) fn check(template: &str, known: &[&str]) -> Result<(), String> {
             return Err(format!("'}}' without '{{' in: {template}"));
         }
     }
-    if depth != 0 || slot.is_some() {
-        Err(format!("unclosed: {template}"))
-    } else {
-        Ok(())
-    }
+    if depth != 0 || slot.is_some() { Err(format!("unclosed: {template}")) } else { Ok(()) }
 }
 
 /// Breaks lines before the eightieth column, as transcription does.
@@ -255,12 +250,10 @@ mod tests {
     #[test]
     fn every_combination_is_spoken_and_no_other() {
         let mut chance = Chance::new(5, 0, Purpose::Life);
-        let said: BTreeSet<String> = (0..400)
-            .map(|_| speak("{a {b|c}|<he>}{|!} <4-5>", &Sex, &mut chance))
-            .collect();
-        let expected = [
-            "a b 4", "a b 5", "a b! 4", "a b! 5", "a c 4", "a c 5", "a c! 4", "a c! 5", "she 4", "she 5",
-        ];
+        let said: BTreeSet<String> =
+            (0..400).map(|_| speak("{a {b|c}|<he>}{|!} <4-5>", &Sex, &mut chance)).collect();
+        let expected =
+            ["a b 4", "a b 5", "a b! 4", "a b! 5", "a c 4", "a c 5", "a c! 4", "a c! 5", "she 4", "she 5"];
         let mut expected: BTreeSet<String> = expected.into_iter().map(String::from).collect();
         expected.extend(["she! 4".to_owned(), "she! 5".to_owned()]);
         assert_eq!(said, expected);

@@ -94,11 +94,7 @@ pub(super) fn vitals(
         .clamp(52.0, 255.0);
     let fever = shifts.of(|e| e.temperature);
     // One severe infection in six shows as cold, not as fever.
-    let fever = if fever > 1.6 && chance.happens(0.17) {
-        -1.8
-    } else {
-        fever
-    };
+    let fever = if fever > 1.6 && chance.happens(0.17) { -1.8 } else { fever };
     Vitals {
         temperature: (chance.normal(98.1, 0.6) + 1.5 * fever).clamp(91.0, 105.6),
         heart_rate: (chance.normal(80.0, 11.0) - 0.1 * (age_years - 60.0) + shifts.of(|e| e.heart_rate))
@@ -106,12 +102,8 @@ pub(super) fn vitals(
         systolic,
         diastolic: (systolic * chance.uniform(0.47, 0.64)).clamp(24.0, 140.0),
         respiration: (chance.normal(17.0, 1.8) + shifts.of(|e| e.respiration)).clamp(5.0, 48.0),
-        saturation: (chance.normal(98.3, 1.2) + shifts.of(|e| e.saturation))
-            .clamp(62.0, 100.0)
-            .round(),
-        coma_score: (15.3 + chance.normal(0.0, 0.4) + shifts.of(|e| e.coma_score))
-            .clamp(3.0, 15.0)
-            .round(),
+        saturation: (chance.normal(98.3, 1.2) + shifts.of(|e| e.saturation)).clamp(62.0, 100.0).round(),
+        coma_score: (15.3 + chance.normal(0.0, 0.4) + shifts.of(|e| e.coma_score)).clamp(3.0, 15.0).round(),
     }
 }
 

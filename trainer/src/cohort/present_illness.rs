@@ -8,12 +8,8 @@ use super::voice::{Voice, whole};
 
 /// The diseases worth a mention in the first sentence.
 fn brief_diseases(voice: &Voice<'_>, chance: &mut Chance) -> Vec<String> {
-    let mut known: Vec<_> = voice
-        .patient
-        .chronic
-        .iter()
-        .filter(|chronic| !chronic.brief.is_empty())
-        .collect();
+    let mut known: Vec<_> =
+        voice.patient.chronic.iter().filter(|chronic| !chronic.brief.is_empty()).collect();
     chance.shuffle(&mut known);
     // What weighs most is mentioned first, more often than not.
     if chance.happens(0.7) {
@@ -23,12 +19,7 @@ fn brief_diseases(voice: &Voice<'_>, chance: &mut Chance) -> Vec<String> {
     known
         .iter()
         .take(limit)
-        .map(|chronic| {
-            voice
-                .say(chronic.brief, chance)
-                .trim_start_matches("h/o ")
-                .to_owned()
-        })
+        .map(|chronic| voice.say(chronic.brief, chance).trim_start_matches("h/o ").to_owned())
         .collect()
 }
 
@@ -139,10 +130,9 @@ fn opening(voice: &Voice<'_>, chance: &mut Chance) -> String {
     };
     let mut text = format!("{who}{history} {lead} {story}");
     if admission.no_resuscitation && chance.happens(0.35) {
-        text.push_str(&voice.say(
-            "{. <He> is DNR/DNI|. Code status DNR per {family|HCP}|. DNR/DNI on arrival}",
-            chance,
-        ));
+        text.push_str(
+            &voice.say("{. <He> is DNR/DNI|. Code status DNR per {family|HCP}|. DNR/DNI on arrival}", chance),
+        );
     }
     text
 }
@@ -159,17 +149,11 @@ fn enumerated(items: &[String], chance: &mut Chance) -> String {
 
 /// Tells what happened; no one is said to be intubated who is not, or to be in shock whose pressure is high.
 fn story(voice: &Voice<'_>, template: &str, chance: &mut Chance) -> String {
-    let ventilated = voice
-        .admission
-        .ventilation
-        .first()
-        .is_some_and(|episode| episode.start < 12.0);
+    let ventilated = voice.admission.ventilation.first().is_some_and(|episode| episode.start < 12.0);
     let pressure = voice.admission.vitals.systolic;
     let mut told = voice.say(template, chance);
     for _ in 0..20 {
-        let low = ["hypotens", "shock", "pressor", "levophed"]
-            .iter()
-            .any(|word| told.contains(word));
+        let low = ["hypotens", "shock", "pressor", "levophed"].iter().any(|word| told.contains(word));
         if (ventilated || !speaks_of_a_tube(&told)) && (pressure < 112.0 || !low) {
             break;
         }
@@ -195,11 +179,7 @@ fn denial(voice: &Voice<'_>, chance: &mut Chance) -> String {
 /// The first set of vital signs, in one of the ways people write them.
 fn emergency_vitals(voice: &Voice<'_>, on_a_tube: bool, chance: &mut Chance) -> String {
     let vitals = &voice.admission.vitals;
-    let oxygen_used = if on_a_tube {
-        Oxygen::Ventilator
-    } else {
-        voice.admission.oxygen
-    };
+    let oxygen_used = if on_a_tube { Oxygen::Ventilator } else { voice.admission.oxygen };
     let oxygen = oxygen_words(voice, oxygen_used, chance);
     let lead = match voice.admission.origin {
         Origin::OtherHospital if chance.happens(0.5) => "{At OSH|In the OSH ED|On arrival to <hospital>}",
@@ -260,19 +240,13 @@ fn laboratory(voice: &Voice<'_>, chance: &mut Chance) -> String {
     let labs = &voice.admission.labs;
     let mut notable: Vec<(f64, &str)> = vec![
         ((labs.lactate / 2.0).ln() * 2.2, "lactate {of |}<lactate>"),
-        (
-            ((labs.white_cells - 8.0).abs() - 3.5) / 4.0,
-            "{WBC|wbc|WBC count} <wbc>",
-        ),
+        (((labs.white_cells - 8.0).abs() - 3.5) / 4.0, "{WBC|wbc|WBC count} <wbc>"),
         ((33.0 - labs.hematocrit) / 4.0, "{Hct|HCT|crit of} <hct>"),
         ((135.0 - labs.platelets) / 40.0, "{plt|platelets} <plt>"),
         (((labs.sodium - 138.5).abs() - 4.5) / 3.0, "Na <na>"),
         (((labs.potassium - 4.2).abs() - 0.9) / 0.45, "K <k>"),
         ((20.0 - labs.bicarbonate) / 3.5, "{HCO3|bicarb} <hco3>"),
-        (
-            (labs.creatinine / 1.3).ln() * 2.4,
-            "{Cr |creatinine |BUN/Cr <bun>/}<cr>",
-        ),
+        ((labs.creatinine / 1.3).ln() * 2.4, "{Cr |creatinine |BUN/Cr <bun>/}<cr>"),
         ((labs.glucose / 210.0).ln() * 3.0, "{glucose|FSBG} <glucose>"),
         ((labs.bilirubin / 1.6).ln() * 1.6, "{Tbili|T. bili} <bili>"),
         ((labs.inr / 1.5).ln() * 2.6, "INR <inr>"),
@@ -291,11 +265,8 @@ fn laboratory(voice: &Voice<'_>, chance: &mut Chance) -> String {
         "{Labs {notable for|significant for|with|remarkable for|showed}|Notable labs:|Initial labs}",
         chance,
     );
-    let values: Vec<_> = notable
-        .iter()
-        .take(limit)
-        .map(|(_, template)| voice.say(template, chance))
-        .collect();
+    let values: Vec<_> =
+        notable.iter().take(limit).map(|(_, template)| voice.say(template, chance)).collect();
     format!("{lead} {}", values.join(", "))
 }
 
@@ -304,10 +275,7 @@ fn treatment(voice: &Voice<'_>, chance: &mut Chance) -> String {
     if given.is_empty() {
         return given;
     }
-    format!(
-        "{} {given}",
-        voice.say("{Received|Given|<He> was given|Pt received|Got}", chance)
-    )
+    format!("{} {given}", voice.say("{Received|Given|<He> was given|Pt received|Got}", chance))
 }
 
 fn disposition(voice: &Voice<'_>, chance: &mut Chance) -> String {
@@ -323,7 +291,5 @@ fn disposition(voice: &Voice<'_>, chance: &mut Chance) -> String {
             "{Admitted for further {evaluation|management}|Admitted to the floor|Admitted to UNIT for monitoring|}"
         }
     };
-    voice
-        .say(wards, chance)
-        .replace("UNIT", if chance.happens(0.6) { unit } else { "ICU" })
+    voice.say(wards, chance).replace("UNIT", if chance.happens(0.6) { unit } else { "ICU" })
 }

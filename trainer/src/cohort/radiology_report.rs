@@ -25,28 +25,18 @@ pub(super) fn reports(
     marks: Marks,
     chance: &mut Chance,
 ) -> Vec<Report> {
-    let voice = Voice {
-        patient,
-        admission,
-        marks,
-    };
+    let voice = Voice { patient, admission, marks };
     let stay = admission.stay_hours();
     let mut hours = Vec::new();
-    let lungs = matches!(
-        admission.problem.system,
-        System::Respiratory | System::Cardiac | System::Infectious
-    );
+    let lungs =
+        matches!(admission.problem.system, System::Respiratory | System::Cardiac | System::Infectious);
     if chance.happens(if lungs { 0.95 } else { 0.7 }) {
         hours.push(chance.uniform(0.3, 3.0).min(stay * 0.5));
     }
     for episode in &admission.ventilation {
         hours.push((episode.start + 1.0).min(episode.end));
     }
-    let further = (stay / 60.0).min(if admission.ventilation.is_empty() {
-        2.0
-    } else {
-        7.0
-    });
+    let further = (stay / 60.0).min(if admission.ventilation.is_empty() { 2.0 } else { 7.0 });
     for _ in 0..super::voice::whole(further * chance.unit()) {
         hours.push(chance.uniform(4.0, stay));
     }
@@ -69,21 +59,12 @@ pub(super) fn reports(
 
 fn chest_film(voice: &Voice<'_>, hours: f64, first: bool, chance: &mut Chance) -> Report {
     let admission = voice.admission;
-    let ventilated = admission
-        .ventilation
-        .iter()
-        .any(|episode| (episode.start..=episode.end).contains(&hours));
+    let ventilated =
+        admission.ventilation.iter().any(|episode| (episode.start..=episode.end).contains(&hours));
     let standing = first && !ventilated && admission.grade != Grade::Severe;
-    let name = if standing {
-        "CHEST (PA & LAT)"
-    } else {
-        "CHEST (PORTABLE AP)"
-    };
-    let technique = if standing {
-        "PA and lateral views of the chest."
-    } else {
-        "Single AP portable view of the chest."
-    };
+    let name = if standing { "CHEST (PA & LAT)" } else { "CHEST (PORTABLE AP)" };
+    let technique =
+        if standing { "PA and lateral views of the chest." } else { "Single AP portable view of the chest." };
     let question = if ventilated {
         "{ETT placement|tube position|interval change|? worsening infiltrate}"
     } else if first {
@@ -127,18 +108,8 @@ fn chest_film(voice: &Voice<'_>, hours: f64, first: bool, chance: &mut Chance) -
         ),
     };
     findings.push(lungs);
-    let findings = findings
-        .iter()
-        .map(|template| voice.say(template, chance))
-        .collect::<Vec<_>>()
-        .join(" ");
-    let text = Page {
-        name,
-        technique,
-        question,
-        findings,
-        impression,
-    };
+    let findings = findings.iter().map(|template| voice.say(template, chance)).collect::<Vec<_>>().join(" ");
+    let text = Page { name, technique, question, findings, impression };
     text.write(voice, admission.admitted.plus_hours(hours).minute(), chance)
 }
 
@@ -146,13 +117,8 @@ fn special(voice: &Voice<'_>, study: &'static Study, named: bool, hours: f64, ch
     let abnormal = named || study.keys.is_empty();
     let [findings, impression] = if abnormal { study.abnormal } else { study.normal };
     let findings = voice.say(findings, chance);
-    let page = Page {
-        name: study.name,
-        technique: study.technique,
-        question: study.question,
-        findings,
-        impression,
-    };
+    let page =
+        Page { name: study.name, technique: study.technique, question: study.question, findings, impression };
     page.write(voice, voice.admission.admitted.plus_hours(hours).minute(), chance)
 }
 
@@ -191,10 +157,6 @@ impl Page {
                 self.name, self.findings,
             ),
         };
-        Report {
-            name: self.name,
-            taken,
-            text: marked(&mistype(&text, 300.0, chance), voice.marks),
-        }
+        Report { name: self.name, taken, text: marked(&mistype(&text, 300.0, chance), voice.marks) }
     }
 }

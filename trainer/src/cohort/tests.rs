@@ -26,25 +26,15 @@ struct Hospital {
 
 fn build(patients: u64, seed: u64, threads: usize) -> Hospital {
     let folder = tempfile::tempdir().unwrap();
-    let pool = rayon::ThreadPoolBuilder::new()
-        .num_threads(threads)
-        .build()
-        .unwrap();
+    let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
     let mut progress = Progress::new("test", 0, patients);
-    let summary = pool
-        .install(|| write(patients, seed, folder.path(), &mut progress))
-        .unwrap();
+    let summary = pool.install(|| write(patients, seed, folder.path(), &mut progress)).unwrap();
     let mut files = BTreeMap::new();
     for place in ["", "mimic-iii", "mimic-iv-note"] {
         for entry in fs::read_dir(folder.path().join(place)).unwrap() {
             let path = entry.unwrap().path();
             if path.is_file() {
-                let name = path
-                    .strip_prefix(folder.path())
-                    .unwrap()
-                    .to_str()
-                    .unwrap()
-                    .to_owned();
+                let name = path.strip_prefix(folder.path()).unwrap().to_str().unwrap().to_owned();
                 files.insert(name, text(&path));
             }
         }
@@ -56,9 +46,7 @@ fn text(path: &Path) -> String {
     let bytes = fs::read(path).unwrap();
     if path.extension().is_some_and(|e| e == "gz") {
         let mut text = String::new();
-        GzDecoder::new(bytes.as_slice())
-            .read_to_string(&mut text)
-            .unwrap();
+        GzDecoder::new(bytes.as_slice()).read_to_string(&mut text).unwrap();
         return text;
     }
     String::from_utf8(bytes).unwrap()
@@ -72,18 +60,11 @@ type Row = HashMap<String, String>;
 impl Hospital {
     fn rows(&self, table: Table) -> Vec<Row> {
         let path = format!("{}/{}", table.folder(), table.file());
-        csv::Reader::from_reader(self.files[&path].as_bytes())
-            .deserialize()
-            .map(Result::unwrap)
-            .collect()
+        csv::Reader::from_reader(self.files[&path].as_bytes()).deserialize().map(Result::unwrap).collect()
     }
 
     fn column(&self, table: Table, name: &str) -> BTreeSet<String> {
-        self.rows(table)
-            .into_iter()
-            .map(|row| row[name].clone())
-            .filter(|value| !value.is_empty())
-            .collect()
+        self.rows(table).into_iter().map(|row| row[name].clone()).filter(|value| !value.is_empty()).collect()
     }
 }
 
@@ -115,10 +96,7 @@ fn bytes_depend_on_the_seed_and_on_nothing_else() {
         let path = format!("{}/{}", table.folder(), table.file());
         let dictionary = matches!(table, Table::DiagnosisCodes | Table::ProcedureCodes);
         assert_eq!(one.files[&path] == other.files[&path], dictionary, "{path}");
-        assert!(
-            HOSPITAL.files[&path].starts_with(&one.files[&path]),
-            "{path}: more patients only add rows"
-        );
+        assert!(HOSPITAL.files[&path].starts_with(&one.files[&path]), "{path}: more patients only add rows");
     }
 }
 
@@ -151,11 +129,7 @@ fn every_file_says_that_it_is_synthetic() {
             // There is no column of free text: the page beside them says it.
             _ => {
                 let page = &HOSPITAL.files[&format!("{}/README.md", table.folder())];
-                assert!(
-                    page.contains("SYNTHETIC") && page.contains(table.file()),
-                    "{}",
-                    table.file()
-                );
+                assert!(page.contains("SYNTHETIC") && page.contains(table.file()), "{}", table.file());
                 continue;
             }
         };
@@ -172,52 +146,24 @@ fn rows_point_at_rows_that_exist() {
     let admissions = HOSPITAL.column(Table::Admissions, "HADM_ID");
     let stays = HOSPITAL.column(Table::IcuStays, "ICUSTAY_ID");
     let links: [(&[Table], &str, &BTreeSet<String>); 3] = [
+        (&[Table::Admissions, Table::IcuStays, Table::Diagnoses, Table::NoteEvents], "SUBJECT_ID", &subjects),
         (
-            &[
-                Table::Admissions,
-                Table::IcuStays,
-                Table::Diagnoses,
-                Table::NoteEvents,
-            ],
-            "SUBJECT_ID",
-            &subjects,
-        ),
-        (
-            &[
-                Table::IcuStays,
-                Table::Diagnoses,
-                Table::Procedures,
-                Table::ChartEvents,
-                Table::NoteEvents,
-            ],
+            &[Table::IcuStays, Table::Diagnoses, Table::Procedures, Table::ChartEvents, Table::NoteEvents],
             "HADM_ID",
             &admissions,
         ),
-        (
-            &[Table::ChartEvents, Table::ProcedureEvents],
-            "ICUSTAY_ID",
-            &stays,
-        ),
+        (&[Table::ChartEvents, Table::ProcedureEvents], "ICUSTAY_ID", &stays),
     ];
     for (tables, column, known) in links {
         for table in tables {
-            assert!(
-                HOSPITAL.column(*table, column).is_subset(known),
-                "{} {column}",
-                table.file()
-            );
+            assert!(HOSPITAL.column(*table, column).is_subset(known), "{} {column}", table.file());
         }
     }
-    for (table, dictionary) in [
-        (Table::Diagnoses, Table::DiagnosisCodes),
-        (Table::Procedures, Table::ProcedureCodes),
-    ] {
+    for (table, dictionary) in
+        [(Table::Diagnoses, Table::DiagnosisCodes), (Table::Procedures, Table::ProcedureCodes)]
+    {
         let known = HOSPITAL.column(dictionary, "ICD9_CODE");
-        assert!(
-            HOSPITAL.column(table, "ICD9_CODE").is_subset(&known),
-            "{}",
-            table.file()
-        );
+        assert!(HOSPITAL.column(table, "ICD9_CODE").is_subset(&known), "{}", table.file());
     }
     let others = HOSPITAL.column(Table::Discharge, "subject_id");
     assert!(others.is_disjoint(&subjects), "no patient is in both hospitals");
@@ -236,10 +182,7 @@ fn summaries_have_the_headers_that_extraction_seeks() {
         ("family history:", 0.88),
         ("social history:", 0.88),
     ] {
-        let found = notes
-            .iter()
-            .filter(|row| row["TEXT"].to_lowercase().contains(header))
-            .count();
+        let found = notes.iter().filter(|row| row["TEXT"].to_lowercase().contains(header)).count();
         let share = found as f64 / notes.len() as f64;
         assert!((at_least..1.0).contains(&share), "{header} in {share}");
     }
@@ -249,37 +192,21 @@ fn summaries_have_the_headers_that_extraction_seeks() {
 fn notes_are_written_as_clinicians_write() {
     let notes = summaries();
     let share = |words: &[&str]| {
-        let found = notes
-            .iter()
-            .filter(|row| words.iter().any(|word| row["TEXT"].contains(word)))
-            .count();
+        let found = notes.iter().filter(|row| words.iter().any(|word| row["TEXT"].contains(word))).count();
         found as f64 / notes.len() as f64
     };
     assert!(share(&["[**"]) > 0.999, "marks of de-identification");
     assert!(share(&["enies", "enied", " No ", "no "]) > 0.9, "negation");
     assert!(share(&["mg", "mcg", "units"]) > 0.9, "units");
-    assert!(
-        share(&["s/p", "w/", "h/o", "y/o", "p/w", "c/b", "b/l"]) > 0.8,
-        "abbreviations"
-    );
+    assert!(share(&["s/p", "w/", "h/o", "y/o", "p/w", "c/b", "b/l"]) > 0.8, "abbreviations");
     for row in HOSPITAL.rows(Table::NoteEvents) {
         let text = &row["TEXT"];
-        for wrong in [
-            "{", "}", "<", " ,", " .\n", " . ", ",.", ".. ", " 1 days", " 1 weeks", " 1 units",
-        ] {
+        for wrong in ["{", "}", "<", " ,", " .\n", " . ", ",.", ".. ", " 1 days", " 1 weeks", " 1 units"] {
             assert!(!text.contains(wrong), "{wrong:?} in note {}", row["ROW_ID"]);
         }
     }
-    for row in HOSPITAL
-        .rows(Table::Discharge)
-        .iter()
-        .chain(&HOSPITAL.rows(Table::Radiology))
-    {
-        assert!(
-            !row["text"].contains("[**") && row["text"].len() > 100,
-            "{}",
-            row["note_id"]
-        );
+    for row in HOSPITAL.rows(Table::Discharge).iter().chain(&HOSPITAL.rows(Table::Radiology)) {
+        assert!(!row["text"].contains("[**") && row["text"].len() > 100, "{}", row["note_id"]);
     }
 }
 
@@ -291,9 +218,7 @@ fn no_note_holds_what_looks_like_an_identifier() {
             .split("[**")
             .map(|part| part.split_once("**]").map_or(part, |(_, rest)| rest))
             .collect();
-        let mail = outside
-            .split_whitespace()
-            .any(|word| word.len() > 1 && word.contains('@'));
+        let mail = outside.split_whitespace().any(|word| word.len() > 1 && word.contains('@'));
         assert!(!mail && !outside.contains("http"), "note {}", row["ROW_ID"]);
         let mut digits = 0;
         for part in outside.split(|c: char| !c.is_ascii_digit() && c != '-' && c != '/') {
@@ -303,11 +228,7 @@ fn no_note_holds_what_looks_like_an_identifier() {
             digits = digits.max(groups.iter().copied().max().unwrap_or(0));
             assert!(!phone && !date, "note {}", row["ROW_ID"]);
         }
-        assert!(
-            digits < 7,
-            "note {}: a number as long as a record's",
-            row["ROW_ID"]
-        );
+        assert!(digits < 7, "note {}: a number as long as a record's", row["ROW_ID"]);
     }
 }
 
@@ -317,10 +238,7 @@ fn ventilation_is_found_again_in_the_chart() {
     for row in HOSPITAL.rows(Table::ChartEvents) {
         let kind = kind(row["ITEMID"].parse().unwrap(), &row["VALUE"]);
         if let Some(kind) = kind.filter(|_| !row["VALUE"].is_empty() && row["ERROR"] != "1") {
-            charted
-                .entry(row["HADM_ID"].clone())
-                .or_default()
-                .push((row["CHARTTIME"].clone(), kind));
+            charted.entry(row["HADM_ID"].clone()).or_default().push((row["CHARTTIME"].clone(), kind));
         }
     }
     for row in HOSPITAL.rows(Table::ProcedureEvents) {
@@ -337,11 +255,7 @@ fn ventilation_is_found_again_in_the_chart() {
             let mut rows = charted.remove(&admission.hadm_id.to_string()).unwrap_or_default();
             rows.sort();
             let at = |hours: f64| admission.admitted.plus_hours(hours).minute().stamp();
-            let expected: Vec<_> = admission
-                .ventilation
-                .iter()
-                .map(|e| (at(e.start), at(e.end)))
-                .collect();
+            let expected: Vec<_> = admission.ventilation.iter().map(|e| (at(e.start), at(e.end))).collect();
             ventilated += expected.len();
             assert_eq!(events(&rows), expected, "admission {}", admission.hadm_id);
         }
@@ -407,11 +321,7 @@ fn the_preparation_takes_the_tables_as_they_are() {
     })
     .unwrap();
     assert_eq!(report.made.len(), 5, "{:?}", report.not_made);
-    assert!(
-        report.defects.is_empty() && report.identifiers.is_empty(),
-        "{:?}",
-        report.identifiers
-    );
+    assert!(report.defects.is_empty() && report.identifiers.is_empty(), "{:?}", report.identifiers);
     for task in &report.made {
         let notes = fs::read_to_string(folder.path().join("tasks").join(task).join("train.csv")).unwrap();
         assert!(notes.matches("CHIEF COMPLAINT: ").count() > 20, "{task}");
@@ -436,12 +346,7 @@ static CROWD: LazyLock<super::marginals::Marginals> = LazyLock::new(|| {
 #[test]
 fn twenty_thousand_patients_show_enough_of_medicine() {
     let m = &*CROWD;
-    assert!(
-        m.problems >= 60 && m.systems >= 15,
-        "{} problems, {} systems",
-        m.problems,
-        m.systems
-    );
+    assert!(m.problems >= 60 && m.systems >= 15, "{} problems, {} systems", m.problems, m.systems);
     assert!(m.short_diagnosis_codes >= 300, "{}", m.short_diagnosis_codes);
     assert!(m.short_procedure_codes >= 120, "{}", m.short_procedure_codes);
 }
@@ -467,9 +372,5 @@ fn marginals_are_near_those_published() {
 
 #[test]
 fn the_outcome_can_be_foreseen_but_not_known() {
-    assert!(
-        (0.75..0.93).contains(&CROWD.death_risk_auroc),
-        "{}",
-        CROWD.death_risk_auroc
-    );
+    assert!((0.75..0.93).contains(&CROWD.death_risk_auroc), "{}", CROWD.death_risk_auroc);
 }

@@ -46,19 +46,8 @@ impl Episode {
         if hours > 48.0 && room > 60.0 && chance.happens(0.14) {
             let pause = chance.uniform(9.0, 24.0).min(hours * 0.3);
             let failed = start + chance.uniform(0.3, 0.6) * (hours - pause);
-            let first = Self {
-                start,
-                end: failed,
-                how: EpisodeEnd::Extubated,
-            };
-            return vec![
-                first,
-                Self {
-                    start: failed + pause,
-                    end,
-                    how,
-                },
-            ];
+            let first = Self { start, end: failed, how: EpisodeEnd::Extubated };
+            return vec![first, Self { start: failed + pause, end, how }];
         }
         vec![Self { start, end, how }]
     }

@@ -76,9 +76,7 @@ impl Voice<'_> {
     pub(super) fn title(&self) -> String {
         let patient = self.patient;
         let mut chance = Chance::new(patient.seed, patient.index, Purpose::Title(self.admission.number));
-        self.say(self.admission.problem.title, &mut chance)
-            .trim_end()
-            .to_owned()
+        self.say(self.admission.problem.title, &mut chance).trim_end().to_owned()
     }
 
     /// A de-identified thing of this kind.
@@ -121,11 +119,7 @@ impl Voice<'_> {
 
     /// `Mr. X`.
     pub(super) fn title_and_surname(&self) -> String {
-        let title = if self.patient.sex == Sex::Male {
-            "Mr."
-        } else {
-            "Ms."
-        };
+        let title = if self.patient.sex == Sex::Male { "Mr." } else { "Ms." };
         format!("{title} {}", self.surname())
     }
 
@@ -141,20 +135,13 @@ impl Voice<'_> {
 
     /// One of two words by sex.
     fn by_sex(&self, woman: &'static str, man: &'static str) -> &'static str {
-        if self.patient.sex == Sex::Female {
-            woman
-        } else {
-            man
-        }
+        if self.patient.sex == Sex::Female { woman } else { man }
     }
 }
 
 /// Rounds to a whole number.
 pub(super) fn whole(value: f64) -> i64 {
-    #[expect(
-        clippy::cast_possible_truncation,
-        reason = "clinical values are far below 2^53"
-    )]
+    #[expect(clippy::cast_possible_truncation, reason = "clinical values are far below 2^53")]
     let rounded = value.round() as i64;
     rounded
 }
@@ -165,10 +152,8 @@ impl Slots for Voice<'_> {
         let text = match name {
             "age" => self.age(),
             "man" => {
-                let (women, men) = (
-                    ["woman", "female", "F", "F", "lady"],
-                    ["man", "male", "M", "M", "gentleman"],
-                );
+                let (women, men) =
+                    (["woman", "female", "F", "F", "lady"], ["man", "male", "M", "M", "gentleman"]);
                 self.by_sex(chance.pick(&women), chance.pick(&men)).to_owned()
             }
             "he" => self.by_sex("she", "he").to_owned(),
@@ -179,24 +164,11 @@ impl Slots for Voice<'_> {
             "name" => self.title_and_surname(),
             "hospital" => self.mark(&["Hospital1", "Hospital", "Hospital3 "], chance),
             "doctor" => self.mark(
-                &[
-                    "Last Name (LF)",
-                    "Doctor Last Name",
-                    "Name (NI)",
-                    "Last Name (NamePattern1)",
-                ],
+                &["Last Name (LF)", "Doctor Last Name", "Name (NI)", "Last Name (NamePattern1)"],
                 chance,
             ),
-            "phone" => self.mark(
-                &["Telephone/Fax (1)", "Telephone/Fax (3)", "Pager number"],
-                chance,
-            ),
-            "date" => self.date(
-                self.admission
-                    .admitted
-                    .plus_hours(24.0 * chance.uniform(0.0, 6.0)),
-                false,
-            ),
+            "phone" => self.mark(&["Telephone/Fax (1)", "Telephone/Fax (3)", "Pager number"], chance),
+            "date" => self.date(self.admission.admitted.plus_hours(24.0 * chance.uniform(0.0, 6.0)), false),
             "year" => match self.marks {
                 Marks::Underscores => "___".to_owned(),
                 Marks::Brackets => {

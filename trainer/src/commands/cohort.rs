@@ -15,21 +15,13 @@ use crate::training::progress::Progress;
 pub fn run(args: &Cohort, common: &Common) -> Result<()> {
     let folder = NewFolder::create(&args.out, args.overwrite)?;
     let mut progress = Progress::new("patients", 0, args.patients);
-    let summary = cohort::write(
-        args.patients,
-        common.seed.unwrap_or(0),
-        folder.path(),
-        &mut progress,
-    )?;
+    let summary = cohort::write(args.patients, common.seed.unwrap_or(0), folder.path(), &mut progress)?;
     drop(progress);
     folder.finish()?;
     if common.json {
         return print_json(&summary);
     }
     console::result(cohort::table(&summary))?;
-    console::note(format_args!(
-        "wrote {}: every patient in it is synthetic",
-        args.out.display()
-    ));
+    console::note(format_args!("wrote {}: every patient in it is synthetic", args.out.display()));
     Ok(())
 }

@@ -27,19 +27,8 @@ pub fn run(args: &Evaluate, common: &Common) -> Result<()> {
     let notes = table::read(&args.data, &task, args.skip_empty)?;
     let base = BaseFolder::open(&args.model.model)?;
     base.check_max_tokens(args.model.max_tokens as usize)?;
-    let samples = tokenise(
-        &notes,
-        &base.tokenizer,
-        args.model.max_tokens as usize,
-        &args.model.model,
-    )?;
-    let model = stack::classifier(
-        &base,
-        &args.model.adapters,
-        &task,
-        &opened.device,
-        opened.dtype.burn(),
-    )?;
+    let samples = tokenise(&notes, &base.tokenizer, args.model.max_tokens as usize, &args.model.model)?;
+    let model = stack::classifier(&base, &args.model.adapters, &task, &opened.device, opened.dtype.burn())?;
     // Proves that there can be a folder, before the long part; a Ctrl+C during that leaves nothing behind.
     drop(NewFolder::create(&args.out, args.overwrite)?);
     let mut progress = Progress::new("evaluate", 0, samples.len() as u64);
@@ -47,10 +36,7 @@ pub fn run(args: &Evaluate, common: &Common) -> Result<()> {
         progress.set(done as u64, String::new);
     })?;
     drop(progress);
-    let options = EvalOptions {
-        resamples: args.resamples,
-        seed: common.seed.unwrap_or(1234),
-    };
+    let options = EvalOptions { resamples: args.resamples, seed: common.seed.unwrap_or(1234) };
     let metrics = metrics(&task, &samples, &logits, &options)?;
     let out = NewFolder::create(&args.out, args.overwrite)?;
     write(out.path(), &task, &samples, &logits, &metrics)?;
@@ -59,10 +45,7 @@ pub fn run(args: &Evaluate, common: &Common) -> Result<()> {
         return print_json(&metrics);
     }
     console::result(eval::summary(&metrics))?;
-    console::result(format_args!(
-        "metrics.json and predictions.csv are in {}",
-        args.out.display()
-    ))
+    console::result(format_args!("metrics.json and predictions.csv are in {}", args.out.display()))
 }
 
 /// Metrics of `logits` (row by row over the labels) against the samples' truth.
@@ -86,10 +69,7 @@ pub(crate) fn write(
 ) -> Result<()> {
     let json = serde_json::to_string_pretty(metrics).expect("metrics serialise");
     files::write_atomic(&folder.join("metrics.json"), json.as_bytes())?;
-    files::write_atomic(
-        &folder.join("predictions.csv"),
-        &predictions(task, samples, logits),
-    )
+    files::write_atomic(&folder.join("predictions.csv"), &predictions(task, samples, logits))
 }
 
 /// `id,label,score_<LABEL>...`: the truth as in the data, and a probability for every label.
@@ -97,10 +77,7 @@ fn predictions(task: &Task, samples: &[Sample], logits: &[f32]) -> Vec<u8> {
     const IN_MEMORY: &str = "writing to memory does not fail";
     let mut writer = csv::Writer::from_writer(Vec::new());
     let scores = task.labels.iter().map(|label| format!("score_{}", label.name));
-    let header: Vec<String> = ["id".to_owned(), "label".to_owned()]
-        .into_iter()
-        .chain(scores)
-        .collect();
+    let header: Vec<String> = ["id".to_owned(), "label".to_owned()].into_iter().chain(scores).collect();
     writer.write_record(&header).expect(IN_MEMORY);
     for (sample, row) in samples.iter().zip(logits.chunks_exact(task.labels.len())) {
         let truth: Vec<&str> = task
@@ -110,13 +87,8 @@ fn predictions(task: &Task, samples: &[Sample], logits: &[f32]) -> Vec<u8> {
             .filter(|(_, target)| **target > 0.0)
             .map(|(label, _)| label.name.as_str())
             .collect();
-        let scores = eval::probabilities(task.kind, row)
-            .into_iter()
-            .map(|p| p.to_string());
-        let record: Vec<String> = [sample.id.clone(), truth.join(",")]
-            .into_iter()
-            .chain(scores)
-            .collect();
+        let scores = eval::probabilities(task.kind, row).into_iter().map(|p| p.to_string());
+        let record: Vec<String> = [sample.id.clone(), truth.join(",")].into_iter().chain(scores).collect();
         writer.write_record(&record).expect(IN_MEMORY);
     }
     writer.into_inner().expect(IN_MEMORY)

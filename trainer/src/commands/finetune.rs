@@ -51,20 +51,12 @@ pub fn run(args: &Train, common: &Common) -> Result<()> {
 
 /// The command without its printing.
 pub(crate) fn finetune(recipe: &Recipe, common: &Common, options: &RunOptions<'_>) -> Result<Outcome> {
-    let RunOptions {
-        title,
-        resume,
-        overwrite,
-        brief,
-    } = *options;
+    let RunOptions { title, resume, overwrite, brief } = *options;
     let opened = common.device.open()?;
     RunFolder::check(recipe, resume, overwrite)?;
     let dtype = recipe.dtype.unwrap_or(opened.dtype).burn();
     let device = opened.device.autodiff();
-    let task_path = recipe
-        .task
-        .as_ref()
-        .expect("a valid downstream recipe names a task");
+    let task_path = recipe.task.as_ref().expect("a valid downstream recipe names a task");
     let task = table::read_task(task_path)?;
     let (train_notes, valid_notes) = read_notes(recipe, &task)?;
     let base_path = recipe.base.path.as_ref().ok_or_else(|| {
@@ -72,18 +64,8 @@ pub(crate) fn finetune(recipe: &Recipe, common: &Common, options: &RunOptions<'_
     })?;
     let base = BaseFolder::open(base_path)?;
     base.check_max_tokens(recipe.max_tokens)?;
-    let train_samples = tokenise(
-        &train_notes,
-        &base.tokenizer,
-        recipe.max_tokens,
-        &recipe.data.train,
-    )?;
-    let valid_samples = tokenise(
-        &valid_notes,
-        &base.tokenizer,
-        recipe.max_tokens,
-        &recipe.data.train,
-    )?;
+    let train_samples = tokenise(&train_notes, &base.tokenizer, recipe.max_tokens, &recipe.data.train)?;
+    let valid_samples = tokenise(&valid_notes, &base.tokenizer, recipe.max_tokens, &recipe.data.train)?;
 
     let (backbone, fingerprint) = base.backbone(&device, dtype)?;
     let mut head_weights = RandomWeights::new(recipe.seed, &device, DType::F32);
@@ -112,17 +94,10 @@ pub(crate) fn finetune(recipe: &Recipe, common: &Common, options: &RunOptions<'_
         device: &device,
     };
     let summary = train(&job, &mut model, &folder)?;
-    let mut origin = Origin {
-        base_fingerprint: fingerprint,
-        name: String::new(),
-        stacked_on: vec![],
-    };
+    let mut origin = Origin { base_fingerprint: fingerprint, name: String::new(), stacked_on: vec![] };
     let task_type = TaskType::SequenceClassification;
     let adapters = if recipe.method == Method::Full {
-        let json = base
-            .tokenizer
-            .to_json()
-            .map_err(|e| Error::Input(e.to_string()))?;
+        let json = base.tokenizer.to_json().map_err(|e| Error::Input(e.to_string()))?;
         crate::folders::base::save(&folder.path, &mut model, &base.config, &json)?;
         origin.base_fingerprint = BaseFolder::open(&folder.path)?.fingerprint(&device)?;
         adapter::save_head(&folder.path, &head(&mut model), &origin)?;
@@ -132,12 +107,7 @@ pub(crate) fn finetune(recipe: &Recipe, common: &Common, options: &RunOptions<'_
         stack.folders(&folder.path)
     };
     files::write_atomic(&folder.path.join("task.toml"), &files::read(task_path)?)?;
-    Ok(Outcome {
-        run: folder.path,
-        adapters,
-        trainable,
-        summary,
-    })
+    Ok(Outcome { run: folder.path, adapters, trainable, summary })
 }
 
 fn head(model: &mut dyn Walk) -> HeadValues {
@@ -151,10 +121,7 @@ fn read_notes(recipe: &Recipe, task: &clinlora_core::task::Task) -> Result<(Vec<
         return Ok((all, table::read(valid, task, data.skip_empty)?));
     }
     if all.len() < 2 {
-        let message = format!(
-            "{}: one note cannot be split; give data.valid",
-            data.train.display()
-        );
+        let message = format!("{}: one note cannot be split; give data.valid", data.train.display());
         return Err(Error::Input(message));
     }
     let (train, valid) = split(all.len(), recipe.seed, data.valid_fraction);
@@ -248,12 +215,7 @@ impl AttachedStack {
         let Some(top) = self.layers.iter().rposition(|layer| layer.trainable) else {
             return adapter::save_head(run, &head(model), origin);
         };
-        for (i, layer) in self
-            .layers
-            .iter()
-            .enumerate()
-            .filter(|(_, layer)| layer.trainable)
-        {
+        for (i, layer) in self.layers.iter().enumerate().filter(|(_, layer)| layer.trainable) {
             let (folder, task_type) = if i == top {
                 (run.to_owned(), task_type)
             } else {
@@ -261,21 +223,8 @@ impl AttachedStack {
             };
             fs::create_dir_all(&folder).at(&folder)?;
             let stacked_on = self.layers[..i].iter().map(|below| below.describe(run)).collect();
-            let origin = Origin {
-                name: layer.name.clone(),
-                stacked_on,
-                ..origin.clone()
-            };
-            adapter::save(
-                &folder,
-                model,
-                &layer.name,
-                &layer.config,
-                task_type,
-                base,
-                &origin,
-                device,
-            )?;
+            let origin = Origin { name: layer.name.clone(), stacked_on, ..origin.clone() };
+            adapter::save(&folder, model, &layer.name, &layer.config, task_type, base, &origin, device)?;
         }
         Ok(())
     }

@@ -158,15 +158,8 @@ fn hyper_parameters(config: &AdapterConfig) -> serde_json::Map<String, Value> {
 
 fn run_folder(path: &Path) -> Result<Value> {
     let log = path.join("run.jsonl");
-    let text = if log.exists() {
-        files::read_text(&log)?
-    } else {
-        String::new()
-    };
-    let lines: Vec<Value> = text
-        .lines()
-        .filter_map(|line| serde_json::from_str(line).ok())
-        .collect();
+    let text = if log.exists() { files::read_text(&log)? } else { String::new() };
+    let lines: Vec<Value> = text.lines().filter_map(|line| serde_json::from_str(line).ok()).collect();
     let last = |key: &str| lines.iter().rev().find_map(|line| line.get(key).cloned());
     Ok(json!({
         "updates": last("step"),
@@ -178,9 +171,7 @@ fn run_folder(path: &Path) -> Result<Value> {
 
 fn task(path: &Path) -> Result<Value> {
     let task = table::read_task(path)?;
-    let value = serde_json::to_value(&task)
-        .map_err(std::io::Error::other)
-        .at(path)?;
+    let value = serde_json::to_value(&task).map_err(std::io::Error::other).at(path)?;
     let Value::Object(mut facts) = value else {
         return Ok(value);
     };

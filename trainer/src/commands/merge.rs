@@ -24,10 +24,7 @@ pub fn run(args: &Merge, common: &Common) -> Result<()> {
     files::refuse_inputs_inside(&args.out, inputs.map(PathBuf::as_path))?;
     let base = BaseFolder::open(&args.model)?;
     let (mut merged, head) = stack::merged(&base, &args.adapters, &opened.device, DType::F32)?;
-    let tokenizer = base
-        .tokenizer
-        .to_json()
-        .map_err(|e| Error::Input(e.to_string()))?;
+    let tokenizer = base.tokenizer.to_json().map_err(|e| Error::Input(e.to_string()))?;
     let out = NewFolder::create(&args.out, args.overwrite)?;
     base::save(out.path(), merged.as_mut(), &base.config, &tokenizer)?;
     if let Some(head) = head {

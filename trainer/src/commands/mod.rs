@@ -42,22 +42,12 @@ pub(crate) struct RunOptions<'a> {
 
 impl<'a> RunOptions<'a> {
     fn of(args: &Train, title: &'a str) -> Self {
-        Self {
-            title,
-            resume: args.resume,
-            overwrite: args.overwrite,
-            brief: false,
-        }
+        Self { title, resume: args.resume, overwrite: args.overwrite, brief: false }
     }
 
     /// A new run, one of many.
     fn anew(title: &'a str) -> Self {
-        Self {
-            title,
-            resume: false,
-            overwrite: false,
-            brief: true,
-        }
+        Self { title, resume: false, overwrite: false, brief: true }
     }
 }
 
@@ -70,14 +60,7 @@ fn print_report(model: &mut dyn Walk, brief: bool) -> usize {
     }
     let width = groups.iter().map(|g| g.tensors.len()).max().unwrap_or_default();
     let owner_width = groups.iter().map(|g| g.owner.len()).max().unwrap_or_default();
-    for ParamGroup {
-        owner,
-        tensors,
-        count,
-        values,
-        trainable,
-    } in &groups
-    {
+    for ParamGroup { owner, tensors, count, values, trainable } in &groups {
         let state = if *trainable { "trained" } else { "frozen" };
         console::note(format_args!(
             "  {owner:owner_width$}  {tensors:width$}  {count:4} x  {values:>13}  {state}"
@@ -86,8 +69,6 @@ fn print_report(model: &mut dyn Walk, brief: bool) -> usize {
     let total: usize = groups.iter().map(|g| g.values).sum();
     #[expect(clippy::cast_precision_loss, reason = "a percentage to print")]
     let percent = 100.0 * trainable as f64 / total as f64;
-    console::note(format_args!(
-        "  {trainable} of {total} values trained ({percent:.4} %)"
-    ));
+    console::note(format_args!("  {trainable} of {total} values trained ({percent:.4} %)"));
     trainable
 }

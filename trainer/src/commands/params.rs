@@ -39,21 +39,13 @@ pub(crate) fn counts(config: &ModelConfig, adapter: &Adapter) -> Result<Counts> 
     let total = config.num_params() + trainable;
     #[expect(clippy::cast_precision_loss, reason = "a percentage to print")]
     let percent = 100.0 * trainable as f64 / total as f64;
-    Ok(Counts {
-        trainable,
-        total,
-        percent,
-    })
+    Ok(Counts { trainable, total, percent })
 }
 
 fn read_config(path: &Path) -> Result<ModelConfig> {
     if path == Path::new("llama-7b") {
         return Ok(ModelConfig::Llama(LlamaConfig::llama_7b()));
     }
-    let path = if path.is_dir() {
-        path.join("config.json")
-    } else {
-        path.to_owned()
-    };
+    let path = if path.is_dir() { path.join("config.json") } else { path.to_owned() };
     ModelConfig::from_json(&files::read(&path)?).at(&path)
 }

@@ -29,19 +29,8 @@ pub fn run(args: &Predict, common: &Common) -> Result<()> {
     let notes = notes::read(&args.notes, args.skip_empty)?;
     let base = BaseFolder::open(&args.model.model)?;
     base.check_max_tokens(args.model.max_tokens as usize)?;
-    let samples = tokenise(
-        &notes,
-        &base.tokenizer,
-        args.model.max_tokens as usize,
-        &args.model.model,
-    )?;
-    let model = stack::classifier(
-        &base,
-        &args.model.adapters,
-        &task,
-        &opened.device,
-        opened.dtype.burn(),
-    )?;
+    let samples = tokenise(&notes, &base.tokenizer, args.model.max_tokens as usize, &args.model.model)?;
+    let model = stack::classifier(&base, &args.model.adapters, &task, &opened.device, opened.dtype.burn())?;
     let mut progress = Progress::new("predict", 0, samples.len() as u64);
     let logits = predict(&model, &samples, &opened.device, |done| {
         progress.set(done as u64, String::new);
@@ -50,16 +39,8 @@ pub fn run(args: &Predict, common: &Common) -> Result<()> {
     eval::check_finite(&logits, task.labels.len()).map_err(eval::refused)?;
     for (sample, row) in samples.iter().zip(logits.chunks_exact(task.labels.len())) {
         let scores = eval::probabilities(task.kind, row);
-        let scores = task
-            .labels
-            .iter()
-            .map(|label| label.name.as_str())
-            .zip(scores)
-            .collect();
-        print_json(&Prediction {
-            id: &sample.id,
-            scores,
-        })?;
+        let scores = task.labels.iter().map(|label| label.name.as_str()).zip(scores).collect();
+        print_json(&Prediction { id: &sample.id, scores })?;
     }
     Ok(())
 }

@@ -82,9 +82,7 @@ mod tests {
     /// A note of some words, as the tables hold it.
     fn text(note: usize) -> String {
         let words = (0..5 + note % 13).map(|i| WORDS[(note * 7 + i * i) % WORDS.len()]);
-        words
-            .collect::<Vec<_>>()
-            .join(if note.is_multiple_of(3) { "\n" } else { "  " })
+        words.collect::<Vec<_>>().join(if note.is_multiple_of(3) { "\n" } else { "  " })
     }
 
     /// Tables of MIMIC-IV-Note: 90 notes of 30 patients, one of them without a text.
@@ -122,22 +120,14 @@ mod tests {
     }
 
     fn common() -> Common {
-        Common {
-            json: false,
-            device: DeviceChoice::Cpu,
-            seed: None,
-        }
+        Common { json: false, device: DeviceChoice::Cpu, seed: None }
     }
 
     fn run(folder: &Path, name: &str, recipe: &str) -> Result<String> {
         let path = folder.join(format!("{name}.toml"));
         let out = folder.join(name);
         let training = "[training]\nepochs = 2\nlearning_rate = 1e-2\nbatch_size = 4\nselect = \"last\"\n";
-        fs::write(
-            &path,
-            format!("out = {out:?}\nmax_tokens = 12\n{recipe}\n{training}"),
-        )
-        .unwrap();
+        fs::write(&path, format!("out = {out:?}\nmax_tokens = 12\n{recipe}\n{training}")).unwrap();
         let recipe = Recipe::read(&path, &[], Purpose::Pretrain)?;
         pretrain(&recipe, &common(), &RunOptions::anew(name))?;
         Ok(fs::read_to_string(out.join("run.jsonl")).unwrap())
@@ -145,9 +135,7 @@ mod tests {
 
     /// Losses in a run's log.
     fn losses(log: &str) -> Vec<f64> {
-        let lines = log
-            .lines()
-            .map(|line| serde_json::from_str::<serde_json::Value>(line).unwrap());
+        let lines = log.lines().map(|line| serde_json::from_str::<serde_json::Value>(line).unwrap());
         lines.filter_map(|line| line["loss"].as_f64()).collect()
     }
 
@@ -161,10 +149,7 @@ mod tests {
         let total: u64 = report.splits.iter().map(|split| split.notes).sum();
         assert_eq!(total, 89, "one of 90 has no text");
         let line = fs::read_to_string(folder.join("texts/train.jsonl")).unwrap();
-        assert!(
-            !line.contains("  ") && !line.contains("[**") && !line.contains("\\n"),
-            "{line}"
-        );
+        assert!(!line.contains("  ") && !line.contains("[**") && !line.contains("\\n"), "{line}");
 
         let texts = format!(
             "[data]\ntrain = {:?}\nvalid = {:?}",
@@ -178,31 +163,21 @@ mod tests {
         let base = folder.join("base");
         let report = notes_of(folder, "ids", |options| options.tokenizer = Some(base.clone())).unwrap();
         assert!(
-            report
-                .splits
-                .iter()
-                .all(|split| split.tokens > split.notes && split.tokens <= 12 * split.notes)
+            report.splits.iter().all(|split| split.tokens > split.notes && split.tokens <= 12 * split.notes)
         );
-        let ids = format!(
-            "[data]\ntrain = {:?}\nvalid = {:?}",
-            folder.join("ids/train"),
-            folder.join("ids/valid")
-        );
+        let ids =
+            format!("[data]\ntrain = {:?}\nvalid = {:?}", folder.join("ids/train"), folder.join("ids/valid"));
         let adapter = format!("[base]\npath = {base:?}\n[[adapter]]\nname = \"clinical\"\nr = 2\nalpha = 3");
         let from_texts = losses(&run(folder, "from-texts", &format!("{adapter}\n{texts}")).unwrap());
         let from_ids = losses(&run(folder, "from-ids", &format!("{adapter}\n{ids}")).unwrap());
         assert!(from_texts.len() > 20, "{from_texts:?}");
         assert_eq!(from_texts, from_ids);
 
-        let held_out = format!(
-            "[data]\ntrain = {:?}\nvalid_fraction = 0.25",
-            folder.join("ids/train")
-        );
+        let held_out = format!("[data]\ntrain = {:?}\nvalid_fraction = 0.25", folder.join("ids/train"));
         let losses_of_part = losses(&run(folder, "part", &format!("{adapter}\n{held_out}")).unwrap());
         assert!(losses_of_part.len() < from_ids.len());
-        let error = run(folder, "again", &format!("method = \"full\"\n{scratch}\n{ids}"))
-            .unwrap_err()
-            .to_string();
+        let error =
+            run(folder, "again", &format!("method = \"full\"\n{scratch}\n{ids}")).unwrap_err().to_string();
         assert!(error.contains("give data.train as JSON lines"), "{error}");
     }
 
@@ -216,22 +191,12 @@ mod tests {
         let by_note = notes_of(folder, "by-note", |options| options.split = NoteSplit::Note).unwrap();
         assert_eq!(count(&by_note, Split::Test), Some(9), "a tenth of 89, rounded up");
         assert_eq!(count(&by_note, Split::Valid), None, "the authors have none");
-        assert!(
-            by_note.leak.notes > 4 && by_note.leak.patients > 4,
-            "{:?}",
-            by_note.leak
-        );
+        assert!(by_note.leak.notes > 4 && by_note.leak.patients > 4, "{:?}", by_note.leak);
         let text = fs::read_to_string(folder.join("by-note/test.jsonl")).unwrap();
-        let lines = text
-            .lines()
-            .map(|line| serde_json::from_str::<serde_json::Value>(line).unwrap());
-        let ids: Vec<String> = lines
-            .map(|line| line["id"].as_str().unwrap().to_owned())
-            .collect();
+        let lines = text.lines().map(|line| serde_json::from_str::<serde_json::Value>(line).unwrap());
+        let ids: Vec<String> = lines.map(|line| line["id"].as_str().unwrap().to_owned()).collect();
         // sorted(numpy.random.RandomState(1234).permutation(89)[:9]), less the note without a text before them
-        let places = ids
-            .iter()
-            .map(|id| id.rsplit('-').next().unwrap().parse::<usize>().unwrap());
+        let places = ids.iter().map(|id| id.rsplit('-').next().unwrap().parse::<usize>().unwrap());
         let places: Vec<usize> = places.map(|note| note - usize::from(note > 17)).collect();
         assert_eq!(places, [9, 36, 45, 59, 60, 65, 68, 72, 87]);
     }
@@ -243,23 +208,15 @@ mod tests {
         tables(folder);
         let tokenizer = Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/golden/tokenizer/llama.model");
         let with_threads = |threads| {
-            let pool = rayon::ThreadPoolBuilder::new()
-                .num_threads(threads)
-                .build()
-                .unwrap();
+            let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
             let change = |options: &mut NoteOptions| {
                 options.tokenizer = Some(tokenizer.clone());
                 options.packing = true;
                 options.overwrite = true;
             };
             pool.install(|| notes_of(folder, "out", change)).unwrap();
-            [
-                "train/tokens.bin",
-                "train/offsets.bin",
-                "test/tokens.bin",
-                "report.json",
-            ]
-            .map(|file| fs::read(folder.join("out").join(file)).unwrap())
+            ["train/tokens.bin", "train/offsets.bin", "test/tokens.bin", "report.json"]
+                .map(|file| fs::read(folder.join("out").join(file)).unwrap())
         };
         let one = with_threads(1);
         assert!(one[0].len() > 500 && one == with_threads(3));

@@ -59,39 +59,22 @@ pub(crate) struct Outcome {
 
 /// The command without its printing.
 pub(crate) fn pretrain(recipe: &Recipe, common: &Common, options: &RunOptions<'_>) -> Result<Outcome> {
-    let RunOptions {
-        title,
-        resume,
-        overwrite,
-        brief,
-    } = *options;
+    let RunOptions { title, resume, overwrite, brief } = *options;
     let opened = common.device.open()?;
     RunFolder::check(recipe, resume, overwrite)?;
     let dtype = recipe.dtype.unwrap_or(opened.dtype).burn();
     let device = opened.device.autodiff();
-    let texts = if TokenCorpus::is_at(&recipe.data.train) {
-        None
-    } else {
-        Some(read_notes(recipe)?)
-    };
+    let texts = if TokenCorpus::is_at(&recipe.data.train) { None } else { Some(read_notes(recipe)?) };
     let train_texts = texts.as_ref().map(|(train, _)| train.as_slice());
-    let Start {
-        mut model,
-        config,
-        tokenizer,
-        base_path,
-        fingerprint,
-    } = start(recipe, train_texts, &device, dtype)?;
+    let Start { mut model, config, tokenizer, base_path, fingerprint } =
+        start(recipe, train_texts, &device, dtype)?;
     let corpus;
     let selected;
     let tokenised;
     let (train_samples, valid_samples): (&dyn Samples, Vec<Sample>) = match &texts {
         Some((train, valid)) => {
             tokenised = tokenise(train, &tokenizer, recipe.max_tokens, &recipe.data.train)?;
-            (
-                &tokenised,
-                tokenise(valid, &tokenizer, recipe.max_tokens, &recipe.data.train)?,
-            )
+            (&tokenised, tokenise(valid, &tokenizer, recipe.max_tokens, &recipe.data.train)?)
         }
         None => {
             corpus = open_corpus(recipe, &recipe.data.train, &base_path)?;
@@ -101,12 +84,8 @@ pub(crate) fn pretrain(recipe: &Recipe, common: &Common, options: &RunOptions<'_
         }
     };
 
-    let foundation = Foundation {
-        path: &base_path,
-        config: &config,
-        tokenizer: &tokenizer,
-        fingerprint: &fingerprint,
-    };
+    let foundation =
+        Foundation { path: &base_path, config: &config, tokenizer: &tokenizer, fingerprint: &fingerprint };
     let stack = attach_stack(&mut model, recipe, &foundation, &device)?;
     set_trainable(&mut model, &Owner::Base, recipe.method == Method::Full);
     let folder = RunFolder::open(recipe, resume, overwrite)?;
@@ -129,28 +108,12 @@ pub(crate) fn pretrain(recipe: &Recipe, common: &Common, options: &RunOptions<'_
             Vec::new()
         }
         Method::Peft => {
-            let origin = Origin {
-                base_fingerprint: fingerprint,
-                name: String::new(),
-                stacked_on: vec![],
-            };
-            stack.save(
-                &folder.path,
-                &mut model,
-                TaskType::CausalLm,
-                &base_path,
-                &origin,
-                &device,
-            )?;
+            let origin = Origin { base_fingerprint: fingerprint, name: String::new(), stacked_on: vec![] };
+            stack.save(&folder.path, &mut model, TaskType::CausalLm, &base_path, &origin, &device)?;
             stack.folders(&folder.path)
         }
     };
-    Ok(Outcome {
-        run: folder.path,
-        adapters,
-        trainable,
-        summary,
-    })
+    Ok(Outcome { run: folder.path, adapters, trainable, summary })
 }
 
 fn open_corpus(recipe: &Recipe, path: &Path, base: &Path) -> Result<TokenCorpus> {
@@ -166,10 +129,7 @@ fn held_out<'a>(
 ) -> Result<(Selected<'a>, Vec<Sample>)> {
     let all: Vec<usize> = (0..corpus.count()).collect();
     let read = |corpus: &TokenCorpus, places: &[usize]| -> Result<Vec<Sample>> {
-        places
-            .iter()
-            .map(|place| Ok(corpus.sample(*place)?.into_owned()))
-            .collect()
+        places.iter().map(|place| Ok(corpus.sample(*place)?.into_owned())).collect()
     };
     let (places, valid) = match &recipe.data.valid {
         Some(path) => {
@@ -187,10 +147,7 @@ fn held_out<'a>(
 }
 
 fn one_note(path: &Path) -> Error {
-    Error::Input(format!(
-        "{}: one note cannot be split; give data.valid",
-        path.display()
-    ))
+    Error::Input(format!("{}: one note cannot be split; give data.valid", path.display()))
 }
 
 fn read_notes(recipe: &Recipe) -> Result<(Vec<Note>, Vec<Note>)> {
@@ -220,18 +177,8 @@ fn start(recipe: &Recipe, train: Option<&[Note]>, device: &Device, dtype: DType)
     if let Some(path) = &recipe.base.path {
         let base = BaseFolder::open(path)?;
         let (model, fingerprint) = base.causal_lm(device, dtype)?;
-        let BaseFolder {
-            path,
-            config,
-            tokenizer,
-        } = base;
-        return Ok(Start {
-            model,
-            config,
-            tokenizer,
-            base_path: path,
-            fingerprint,
-        });
+        let BaseFolder { path, config, tokenizer } = base;
+        return Ok(Start { model, config, tokenizer, base_path: path, fingerprint });
     }
     let scratch = recipe.base.scratch.as_ref().expect("a valid recipe has a base");
     let train = train.ok_or_else(|| {
@@ -242,18 +189,10 @@ fn start(recipe: &Recipe, train: Option<&[Note]>, device: &Device, dtype: DType)
         ))
     })?;
     let texts = train.iter().map(|note| note.text.as_str());
-    let tokenizer = Tokenizer::train(texts, scratch.vocab_size).map_err(|source| Error::Model {
-        path: recipe.data.train.clone(),
-        source: Box::new(source),
-    })?;
+    let tokenizer = Tokenizer::train(texts, scratch.vocab_size)
+        .map_err(|source| Error::Model { path: recipe.data.train.clone(), source: Box::new(source) })?;
     let config = scratch.config(tokenizer.vocab_size());
     let model = CausalLm::build(&config, &mut RandomWeights::new(recipe.seed, device, dtype));
     let base_path = Path::new("").to_owned();
-    Ok(Start {
-        model,
-        config: ModelConfig::Llama(config),
-        tokenizer,
-        base_path,
-        fingerprint: String::new(),
-    })
+    Ok(Start { model, config: ModelConfig::Llama(config), tokenizer, base_path, fingerprint: String::new() })
 }

@@ -90,8 +90,5 @@ pub(super) fn classifier(
 }
 
 fn open(adapters: &[PathBuf], device: &Device) -> Result<Vec<AdapterFolder>> {
-    (1..)
-        .zip(adapters)
-        .map(|(i, path)| AdapterFolder::open(path, &format!("adapter-{i}"), device))
-        .collect()
+    (1..).zip(adapters).map(|(i, path)| AdapterFolder::open(path, &format!("adapter-{i}"), device)).collect()
 }

@@ -106,11 +106,7 @@ pub(crate) fn tokenise(
         .par_iter()
         .map(|note| {
             let ids = tokenizer.encode(&note.text, max_tokens).at(origin)?;
-            Ok(Sample {
-                id: note.id.clone(),
-                ids,
-                target: note.target.clone(),
-            })
+            Ok(Sample { id: note.id.clone(), ids, target: note.target.clone() })
         })
         .collect()
 }

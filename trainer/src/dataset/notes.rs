@@ -30,11 +30,7 @@ pub(crate) fn read(path: &Path, skip_empty: bool) -> Result<Vec<Note>> {
         }
         // serde_json quotes no content in its messages but unknown keys, which are not part of a note.
         let Line { id, text } = serde_json::from_str(line).map_err(|e| {
-            at_line(
-                path,
-                number,
-                format!("not a {{\"id\", \"text\"}} line (column {})", e.column()),
-            )
+            at_line(path, number, format!("not a {{\"id\", \"text\"}} line (column {})", e.column()))
         })?;
         let id =
             id_string(&id).ok_or_else(|| at_line(path, number, "id is neither a string nor a number"))?;
@@ -43,18 +39,10 @@ pub(crate) fn read(path: &Path, skip_empty: bool) -> Result<Vec<Note>> {
                 skipped += 1;
                 continue;
             }
-            return Err(at_line(
-                path,
-                number,
-                "the note is empty; remove it, or pass --skip-empty",
-            ));
+            return Err(at_line(path, number, "the note is empty; remove it, or pass --skip-empty"));
         }
         ids.add(path, number, &id)?;
-        notes.push(Note {
-            id,
-            text,
-            target: Vec::new(),
-        });
+        notes.push(Note { id, text, target: Vec::new() });
     }
     if skipped > 0 {
         console::note(format_args!("{}: {skipped} empty notes left out", path.display()));

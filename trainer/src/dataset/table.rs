@@ -33,20 +33,13 @@ pub(crate) fn read_task(path: &Path) -> Result<Task> {
 
 fn read_labels(path: &Path) -> Result<Vec<Label>> {
     let mut reader = csv_reader(path)?;
-    let columns = Columns::find(
-        path,
-        reader.headers().map_err(|e| csv_error(path, &e))?,
-        &["name"],
-    )?;
+    let columns = Columns::find(path, reader.headers().map_err(|e| csv_error(path, &e))?, &["name"])?;
     let description = columns.optional("description");
     let mut labels = Vec::new();
     for record in reader.records() {
         let record = record.map_err(|e| csv_error(path, &e))?;
         let cell = |i: Option<usize>| i.and_then(|i| record.get(i)).unwrap_or_default().to_owned();
-        labels.push(Label {
-            name: cell(columns.optional("name")),
-            description: cell(description),
-        });
+        labels.push(Label { name: cell(columns.optional("name")), description: cell(description) });
     }
     Ok(labels)
 }
@@ -67,36 +60,17 @@ pub(crate) fn read(path: &Path, task: &Task, skip_empty: bool) -> Result<Vec<Not
     let mut notes = Vec::with_capacity(rows.len());
     let mut ids = Ids::default();
     let mut skipped = 0;
-    for Row {
-        line,
-        id,
-        text,
-        label,
-    } in rows
-    {
+    for Row { line, id, text, label } in rows {
         if text.trim().is_empty() {
             if skip_empty {
                 skipped += 1;
                 continue;
             }
-            return Err(at_line(
-                path,
-                line,
-                "the note is empty; remove it, or pass --skip-empty",
-            ));
+            return Err(at_line(path, line, "the note is empty; remove it, or pass --skip-empty"));
         }
         let target = task.target(&label).map_err(|e| {
-            let names: Vec<&str> = task
-                .labels
-                .iter()
-                .take(LISTED)
-                .map(|label| label.name.as_str())
-                .collect();
-            let more = if names.len() < task.labels.len() {
-                ", ..."
-            } else {
-                ""
-            };
+            let names: Vec<&str> = task.labels.iter().take(LISTED).map(|label| label.name.as_str()).collect();
+            let more = if names.len() < task.labels.len() { ", ..." } else { "" };
             at_line(path, line, format!("{e}: {}{more}", names.join(", ")))
         })?;
         ids.add(path, line, &id)?;
@@ -129,12 +103,7 @@ fn csv_rows(path: &Path, task: &Task) -> Result<Vec<Row>> {
         let record = record.map_err(|e| csv_error(path, &e))?;
         let line = record.position().map_or(0, csv::Position::line);
         let cell = |column: usize| record.get(column).unwrap_or_default().to_owned();
-        rows.push(Row {
-            line,
-            id: cell(id),
-            text: cell(text),
-            label: cell(label),
-        });
+        rows.push(Row { line, id: cell(id), text: cell(text), label: cell(label) });
     }
     Ok(rows)
 }
@@ -142,24 +111,17 @@ fn csv_rows(path: &Path, task: &Task) -> Result<Vec<Row>> {
 fn jsonl_rows(path: &Path, task: &Task) -> Result<Vec<Row>> {
     let content = files::read_text(path)?;
     let mut rows = Vec::new();
-    for (line, json) in (1u64..)
-        .zip(content.lines())
-        .filter(|(_, json)| !json.trim().is_empty())
-    {
+    for (line, json) in (1u64..).zip(content.lines()).filter(|(_, json)| !json.trim().is_empty()) {
         let object: serde_json::Map<String, serde_json::Value> = serde_json::from_str(json)
             .map_err(|e| at_line(path, line, format!("not a JSON object (column {})", e.column())))?;
         let cell = |column: &str| {
-            object
-                .get(column)
-                .ok_or_else(|| at_line(path, line, format!("no key \"{column}\"")))
+            object.get(column).ok_or_else(|| at_line(path, line, format!("no key \"{column}\"")))
         };
         let words = |column: &str, value: &serde_json::Value| {
             match value {
-                serde_json::Value::Array(items) => items
-                    .iter()
-                    .map(id_string)
-                    .collect::<Option<Vec<_>>>()
-                    .map(|all| all.join(",")),
+                serde_json::Value::Array(items) => {
+                    items.iter().map(id_string).collect::<Option<Vec<_>>>().map(|all| all.join(","))
+                }
                 other => id_string(other),
             }
             .ok_or_else(|| at_line(path, line, format!("\"{column}\" is neither text nor a number")))
@@ -180,17 +142,9 @@ struct Columns(Vec<String>);
 
 impl Columns {
     fn find(path: &Path, headers: &csv::StringRecord, wanted: &[&str]) -> Result<Self> {
-        let columns = Self(
-            headers
-                .iter()
-                .map(|h| h.trim_start_matches('\u{feff}').to_owned())
-                .collect(),
-        );
-        let missing: Vec<_> = wanted
-            .iter()
-            .filter(|name| columns.optional(name).is_none())
-            .copied()
-            .collect();
+        let columns = Self(headers.iter().map(|h| h.trim_start_matches('\u{feff}').to_owned()).collect());
+        let missing: Vec<_> =
+            wanted.iter().filter(|name| columns.optional(name).is_none()).copied().collect();
         if missing.is_empty() {
             return Ok(columns);
         }
@@ -205,11 +159,7 @@ impl Columns {
         } else {
             format!("its {} fields do not all look like column names", columns.0.len())
         };
-        Err(at_line(
-            path,
-            1,
-            format!("no column {missing:?} in the header; {found}"),
-        ))
+        Err(at_line(path, 1, format!("no column {missing:?} in the header; {found}")))
     }
 
     fn optional(&self, name: &str) -> Option<usize> {
@@ -222,29 +172,22 @@ impl Columns {
 }
 
 fn csv_reader(path: &Path) -> Result<csv::Reader<std::fs::File>> {
-    csv::ReaderBuilder::new()
-        .from_path(path)
-        .map_err(|e| csv_error(path, &e))
+    csv::ReaderBuilder::new().from_path(path).map_err(|e| csv_error(path, &e))
 }
 
 /// A CSV defect with its place and kind, never the content.
 fn csv_error(path: &Path, error: &csv::Error) -> Error {
     let line = error.position().map_or(1, csv::Position::line);
     match error.kind() {
-        csv::ErrorKind::Io(io) => Error::Io {
-            path: path.to_owned(),
-            source: std::io::Error::new(io.kind(), io.to_string()),
-        },
+        csv::ErrorKind::Io(io) => {
+            Error::Io { path: path.to_owned(), source: std::io::Error::new(io.kind(), io.to_string()) }
+        }
         csv::ErrorKind::Utf8 { err, .. } => {
             at_line(path, line, format!("field {} is not UTF-8", err.field() + 1))
         }
-        csv::ErrorKind::UnequalLengths {
-            expected_len, len, ..
-        } => at_line(
-            path,
-            line,
-            format!("{len} fields where the header has {expected_len}"),
-        ),
+        csv::ErrorKind::UnequalLengths { expected_len, len, .. } => {
+            at_line(path, line, format!("{len} fields where the header has {expected_len}"))
+        }
         _ => at_line(path, line, "damaged CSV row"),
     }
 }

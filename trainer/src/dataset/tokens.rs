@@ -111,15 +111,11 @@ impl CorpusWriter {
     fn write(&mut self, ids: &[u32]) -> Result<()> {
         for id in ids {
             let bytes = id.to_le_bytes();
-            self.tokens
-                .write_all(&bytes[..self.header.token_bytes as usize])
-                .at(&self.folder)?;
+            self.tokens.write_all(&bytes[..self.header.token_bytes as usize]).at(&self.folder)?;
         }
         self.header.notes += 1;
         self.header.tokens += ids.len() as u64;
-        self.offsets
-            .write_all(&self.header.tokens.to_le_bytes())
-            .at(&self.folder)
+        self.offsets.write_all(&self.header.tokens.to_le_bytes()).at(&self.folder)
     }
 
     /// Completes the corpus; a last sequence that is not full is written as it is.
@@ -129,9 +125,7 @@ impl CorpusWriter {
             self.write(&rest)?;
         }
         for file in [&mut self.tokens, &mut self.offsets] {
-            file.flush()
-                .and_then(|()| file.get_ref().sync_all())
-                .at(&self.folder)?;
+            file.flush().and_then(|()| file.get_ref().sync_all()).at(&self.folder)?;
         }
         let json = serde_json::to_string_pretty(&self.header).expect("a header serialises");
         files::write_atomic(&self.folder.join(HEADER), json.as_bytes())?;
@@ -166,10 +160,7 @@ impl TokenCorpus {
             .map_err(|e| Error::Input(format!("{}: {e}", path.display())))?;
         let refuse = |reason: String| Err(Error::Input(format!("{}: {reason}", folder.display())));
         if header.format != FORMAT || !matches!(header.token_bytes, 2 | 4) {
-            return refuse(format!(
-                "a corpus of format {}; this program reads {FORMAT}",
-                header.format
-            ));
+            return refuse(format!("a corpus of format {}; this program reads {FORMAT}", header.format));
         }
         if header.tokenizer_sha256 != tokenizer_sha256 {
             return refuse(
@@ -214,12 +205,7 @@ impl TokenCorpus {
         let (start, end) = (self.offset(place), self.offset(place + 1));
         let end = end.min(start.saturating_add(self.max_tokens as u64));
         let range = usize::try_from(start).ok()? * width..usize::try_from(end).ok()? * width;
-        let id = |bytes: &[u8]| {
-            bytes
-                .iter()
-                .rev()
-                .fold(0u32, |id, byte| id << 8 | u32::from(*byte))
-        };
+        let id = |bytes: &[u8]| bytes.iter().rev().fold(0u32, |id, byte| id << 8 | u32::from(*byte));
         let ids: Vec<u32> = self.tokens.get(range)?.chunks_exact(width).map(id).collect();
         let known = ids.iter().all(|id| (*id as usize) < self.header.vocab_size);
         (known && !ids.is_empty()).then_some(ids)
@@ -232,12 +218,8 @@ impl Samples for TokenCorpus {
     }
 
     fn sample(&self, place: usize) -> Result<Cow<'_, Sample>> {
-        let damaged = || {
-            Error::Input(format!(
-                "{}: note {place} is damaged; prepare it again",
-                self.folder.display()
-            ))
-        };
+        let damaged =
+            || Error::Input(format!("{}: note {place} is damaged; prepare it again", self.folder.display()));
         Ok(Cow::Owned(Sample {
             id: place.to_string(),
             ids: self.ids(place).ok_or_else(damaged)?,
@@ -260,25 +242,16 @@ mod tests {
     const NOTES: [&[u32]; 4] = [&[1, 5, 599], &[1, 7], &[1, 2, 3, 4, 6], &[1]];
 
     fn write(folder: &Path, packed: bool, vocab_size: usize) -> Header {
-        let making = Making {
-            max_tokens: 4,
-            packed,
-            vocab_size,
-            tokenizer_sha256: "abc".into(),
-        };
+        let making = Making { max_tokens: 4, packed, vocab_size, tokenizer_sha256: "abc".into() };
         let mut writer = CorpusWriter::create(folder, making).unwrap();
         for note in NOTES {
-            writer
-                .push(if packed { note } else { &note[..note.len().min(4)] })
-                .unwrap();
+            writer.push(if packed { note } else { &note[..note.len().min(4)] }).unwrap();
         }
         writer.finish().unwrap()
     }
 
     fn ids(corpus: &TokenCorpus) -> Vec<Vec<u32>> {
-        (0..corpus.count())
-            .map(|place| corpus.sample(place).unwrap().ids.clone())
-            .collect()
+        (0..corpus.count()).map(|place| corpus.sample(place).unwrap().ids.clone()).collect()
     }
 
     #[test]
@@ -307,9 +280,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         write(folder.path(), false, 600);
         let open = |sha: &str, max_tokens| {
-            TokenCorpus::open(folder.path(), sha, max_tokens)
-                .unwrap_err()
-                .to_string()
+            TokenCorpus::open(folder.path(), sha, max_tokens).unwrap_err().to_string()
         };
         assert!(open("abd", 4).contains("another tokenizer"));
         assert!(open("abc", 5).contains("--max-tokens 5"));
@@ -318,13 +289,7 @@ mod tests {
         bytes[5] = 0xFF; // 599 becomes an id beyond the vocabulary
         fs::write(&tokens, &bytes).unwrap();
         let corpus = TokenCorpus::open(folder.path(), "abc", 4).unwrap();
-        assert!(
-            corpus
-                .sample(0)
-                .unwrap_err()
-                .to_string()
-                .contains("note 0 is damaged")
-        );
+        assert!(corpus.sample(0).unwrap_err().to_string().contains("note 0 is damaged"));
         assert!(corpus.sample(1).is_ok());
         fs::write(&tokens, &bytes[1..]).unwrap();
         assert!(open("abc", 4).contains("do not fit"));

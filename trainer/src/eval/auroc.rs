@@ -37,18 +37,11 @@ impl Ranking {
             let end = start + group.len();
             let positive = start + group.partition_point(|(_, _, positive)| !positive);
             if positive < end {
-                steps.push(Step {
-                    tied: start,
-                    positive,
-                    end,
-                });
+                steps.push(Step { tied: start, positive, end });
             }
             start = end;
         }
-        Self {
-            order: notes.into_iter().map(|(note, ..)| note).collect(),
-            steps,
-        }
+        Self { order: notes.into_iter().map(|(note, ..)| note).collect(), steps }
     }
 
     /// How many notes are positive.
@@ -67,11 +60,7 @@ impl Ranking {
             doubled_wins += here as u64 * (2 * below + tied) as u64;
             positives += here;
         }
-        ratio(
-            doubled_wins,
-            positives as u64,
-            (self.order.len() - positives) as u64,
-        )
+        ratio(doubled_wins, positives as u64, (self.order.len() - positives) as u64)
     }
 
     /// Average precision, `Σ (recall gained at a score) · (precision at it)` over the distinct scores from the highest
@@ -120,11 +109,7 @@ impl Ranking {
         }
         let above = drawn(&self.order[start..]);
         std::array::from_fn(|l| {
-            ratio(
-                doubled_wins[l],
-                u64::from(positives[l]),
-                u64::from(below[l] + above[l]),
-            )
+            ratio(doubled_wins[l], u64::from(positives[l]), u64::from(below[l] + above[l]))
         })
     }
 }
@@ -151,18 +136,12 @@ enum OneSided {
 impl<'a> MacroAuroc<'a> {
     /// Over all of `rankings`, or there is no mean: one-vs-one and one-vs-rest need notes of every class.
     pub(super) fn of_all(rankings: &'a [Ranking]) -> Self {
-        Self {
-            rankings,
-            one_sided: OneSided::Forbidden,
-        }
+        Self { rankings, one_sided: OneSided::Forbidden }
     }
 
     /// Over those of `rankings` that have positives and negatives: a label that does not vary says nothing.
     pub(super) fn of_varying(rankings: &'a [Ranking]) -> Self {
-        Self {
-            rankings,
-            one_sided: OneSided::Skipped,
-        }
+        Self { rankings, one_sided: OneSided::Skipped }
     }
 
     /// The mean, if the rule leaves one.
@@ -216,12 +195,7 @@ mod tests {
     use super::*;
 
     fn ranking(scores: &[f64], positive: &[u8]) -> Ranking {
-        Ranking::new(
-            (0..)
-                .zip(scores)
-                .zip(positive)
-                .map(|((note, score), p)| (note, *score, *p == 1)),
-        )
+        Ranking::new((0..).zip(scores).zip(positive).map(|((note, score), p)| (note, *score, *p == 1)))
     }
 
     /// Every pair looked at, every note as often as it was drawn.
@@ -253,10 +227,7 @@ mod tests {
         let tied = ranking(&[0.5, 0.5, 0.5, 0.2, 0.2], &[1, 0, 1, 1, 0]);
         assert_eq!(tied.auroc(), Some(3.5 / 6.0));
         // 0.5: two of three; 0.2: three of five, a third of the recall.
-        assert_eq!(
-            tied.average_precision(),
-            Some((2.0 * (2.0 / 3.0) + 3.0 / 5.0) / 3.0)
-        );
+        assert_eq!(tied.average_precision(), Some((2.0 * (2.0 / 3.0) + 3.0 / 5.0) / 3.0));
         assert_eq!(ranking(&[0.3; 5], &[1, 0, 0, 1, 0]).auroc(), Some(0.5));
         assert_eq!(ranking(&[0.9, 0.1], &[0, 1]).auroc(), Some(0.0));
     }
@@ -269,38 +240,27 @@ mod tests {
         assert_eq!(ranking(&[], &[]).auroc(), None);
         // One resample draws no positive, one no negative, one both.
         let weights = [[0, 2, 1], [2, 0, 1]];
-        assert_eq!(
-            ranking(&[0.7, 0.2], &[1, 0]).auroc_resampled(&weights),
-            [None, None, Some(1.0)]
-        );
+        assert_eq!(ranking(&[0.7, 0.2], &[1, 0]).auroc_resampled(&weights), [None, None, Some(1.0)]);
     }
 
     #[test]
     fn counting_over_an_order_equals_looking_at_every_pair() {
         let mut rng = ChaCha8Rng::seed_from_u64(3);
         for notes in 1..60_usize {
-            let scores: Vec<f64> = (0..notes)
-                .map(|_| f64::from(rng.random_range(0..=13_u8)) / 13.0)
-                .collect();
+            let scores: Vec<f64> =
+                (0..notes).map(|_| f64::from(rng.random_range(0..=13_u8)) / 13.0).collect();
             let positive: Vec<u8> = (0..notes).map(|_| u8::from(rng.random_bool(0.3))).collect();
-            let weights: Vec<[u32; 3]> = (0..notes)
-                .map(|_| std::array::from_fn(|_| rng.random_range(0..4)))
-                .collect();
+            let weights: Vec<[u32; 3]> =
+                (0..notes).map(|_| std::array::from_fn(|_| rng.random_range(0..4))).collect();
             let ranking = ranking(&scores, &positive);
             let close = |a: Option<f64>, b: Option<f64>| match (a, b) {
                 (Some(a), Some(b)) => (a - b).abs() < 1e-14,
                 (a, b) => a == b,
             };
-            assert!(
-                close(ranking.auroc(), by_pairs(&scores, &positive, &vec![1; notes])),
-                "{notes}"
-            );
+            assert!(close(ranking.auroc(), by_pairs(&scores, &positive, &vec![1; notes])), "{notes}");
             for (l, auroc) in ranking.auroc_resampled(&weights).into_iter().enumerate() {
                 let drawn: Vec<u32> = weights.iter().map(|w| w[l]).collect();
-                assert!(
-                    close(auroc, by_pairs(&scores, &positive, &drawn)),
-                    "{notes} notes, resample {l}"
-                );
+                assert!(close(auroc, by_pairs(&scores, &positive, &drawn)), "{notes} notes, resample {l}");
             }
         }
     }

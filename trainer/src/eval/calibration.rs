@@ -14,23 +14,13 @@ pub(super) fn brier_of_classes(probabilities: &Probabilities, classes: &[usize])
         row.iter().enumerate().map(squared).sum::<f64>()
     };
     let mean = probabilities.rows().zip(classes).map(of_note).sum::<f64>() / classes.len() as f64;
-    if probabilities.labels() == 2 {
-        mean / 2.0
-    } else {
-        mean
-    }
+    if probabilities.labels() == 2 { mean / 2.0 } else { mean }
 }
 
 /// Brier score of multilabel notes: the mean of `(p - y)²` over all notes and labels.
 pub(super) fn brier_of_labels(probabilities: &Probabilities, present: &[bool]) -> f64 {
     let squared = |(p, y): (&f64, &bool)| (p - f64::from(u8::from(*y))).powi(2);
-    probabilities
-        .values()
-        .iter()
-        .zip(present)
-        .map(squared)
-        .sum::<f64>()
-        / present.len() as f64
+    probabilities.values().iter().zip(present).map(squared).sum::<f64>() / present.len() as f64
 }
 
 /// Expected calibration error of single-label notes (Guo et al. 2017): the probability of the class decided for, set
@@ -72,11 +62,7 @@ impl Bins {
 
     /// `Σ_m (count_m / count) · |hits_m / count_m - mean probability_m|`.
     fn error(&self) -> f64 {
-        let gaps = self
-            .hits
-            .iter()
-            .zip(&self.probability)
-            .map(|(hits, p)| (*hits as f64 - p).abs());
+        let gaps = self.hits.iter().zip(&self.probability).map(|(hits, p)| (*hits as f64 - p).abs());
         gaps.sum::<f64>() / self.count.iter().sum::<u64>() as f64
     }
 }
@@ -113,14 +99,8 @@ mod tests {
         let binary = Probabilities::new(TaskKind::Binary, &quarter, 2);
         assert!((brier_of_classes(&binary, &[1]) - 0.75_f64.powi(2)).abs() < 1e-7);
         let uniform = Probabilities::new(TaskKind::Multiclass, &[0.5; 4], 4);
-        assert_eq!(
-            brier_of_classes(&uniform, &[2]),
-            0.75_f64.powi(2) + 3.0 * 0.25_f64.powi(2)
-        );
+        assert_eq!(brier_of_classes(&uniform, &[2]), 0.75_f64.powi(2) + 3.0 * 0.25_f64.powi(2));
         let labels = Probabilities::new(TaskKind::Multilabel, &[0.0, 0.0, 90.0], 3);
-        assert_eq!(
-            brier_of_labels(&labels, &[true, false, false]),
-            (0.25 + 0.25 + 1.0) / 3.0
-        );
+        assert_eq!(brier_of_labels(&labels, &[true, false, false]), (0.25 + 0.25 + 1.0) / 3.0);
     }
 }

@@ -80,10 +80,7 @@ impl Decisions {
             }
             right += usize::from(all_right);
         }
-        Self {
-            confusions,
-            accuracy: right as f64 / probabilities.notes() as f64,
-        }
+        Self { confusions, accuracy: right as f64 / probabilities.notes() as f64 }
     }
 
     /// F1 of the decisions on all labels taken together. With one label a note this is the accuracy.
@@ -167,10 +164,7 @@ mod tests {
         let decisions = Decisions::of_labels(&probabilities, &[true, false, false, false, true, false]);
         let f1: Vec<_> = decisions.confusions.iter().map(Confusion::f1).collect();
         assert_eq!(f1, [Some(2.0 / 3.0), Some(0.0), None]);
-        assert_eq!(
-            decisions.accuracy, 0.5,
-            "both labels of the second note are wrong"
-        );
+        assert_eq!(decisions.accuracy, 0.5, "both labels of the second note are wrong");
         assert_eq!(decisions.f1_micro(), Some(2.0 / (2.0 + 1.0 + 1.0)));
         assert_eq!(decisions.f1_macro(), Some((2.0 / 3.0) / 2.0));
         let nothing = Decisions::of_labels(&Probabilities::new(TaskKind::Multilabel, &[-1.0], 1), &[false]);
@@ -181,16 +175,10 @@ mod tests {
     fn losses_are_as_by_hand_and_do_not_overflow() {
         let three_to_one = 3_f32.ln();
         let loss = cross_entropy(&[three_to_one, 0.0, 0.0, three_to_one], 2, &[0, 0]);
-        assert!(
-            (loss - (-(0.75_f64.ln()) - 0.25_f64.ln()) / 2.0).abs() < 1e-7,
-            "{loss}"
-        );
+        assert!((loss - (-(0.75_f64.ln()) - 0.25_f64.ln()) / 2.0).abs() < 1e-7, "{loss}");
         assert_eq!(cross_entropy(&[3000.0, 0.0], 2, &[1]), 3000.0);
         let loss = binary_cross_entropy(&[three_to_one, three_to_one], &[true, false]);
-        assert!(
-            (loss - (-(0.75_f64.ln()) - 0.25_f64.ln()) / 2.0).abs() < 1e-7,
-            "{loss}"
-        );
+        assert!((loss - (-(0.75_f64.ln()) - 0.25_f64.ln()) / 2.0).abs() < 1e-7, "{loss}");
         assert_eq!(binary_cross_entropy(&[-3000.0, 3000.0], &[true, true]), 1500.0);
     }
 }

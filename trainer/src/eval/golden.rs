@@ -58,17 +58,9 @@ impl Case {
             TaskKind::Binary | TaskKind::Multiclass => Truth::Classes(self.truth.clone()),
             TaskKind::Multilabel => Truth::Present(self.truth.iter().map(|v| *v == 1).collect()),
         };
-        let labels = Labels {
-            num_labels: self.num_labels,
-            truth,
-        };
-        evaluate(
-            self.kind,
-            &labels,
-            &self.logits,
-            &EvalOptions { resamples, seed: 1 },
-        )
-        .expect("finite logits")
+        let labels = Labels { num_labels: self.num_labels, truth };
+        evaluate(self.kind, &labels, &self.logits, &EvalOptions { resamples, seed: 1 })
+            .expect("finite logits")
     }
 
     fn check(&self, figure: &str, actual: Option<f64>, expected: Option<f64>) {
@@ -79,11 +71,7 @@ impl Case {
             (None, None) => true,
             _ => false,
         };
-        assert!(
-            close,
-            "{}: {figure} is {actual:?}, scikit-learn has {expected:?}",
-            self.name
-        );
+        assert!(close, "{}: {figure} is {actual:?}, scikit-learn has {expected:?}", self.name);
     }
 }
 
@@ -142,31 +130,16 @@ const SKIPPED_TOLERANCE: f64 = 0.03;
 
 #[test]
 fn intervals_agree_with_a_bootstrap_written_in_numpy() {
-    let cases: Vec<Case> = cases()
-        .into_iter()
-        .filter(|case| case.interval.is_some())
-        .collect();
+    let cases: Vec<Case> = cases().into_iter().filter(|case| case.interval.is_some()).collect();
     assert_eq!(cases.len(), 4, "of every kind, and one that skips resamples");
     for case in cases {
         let golden = case.interval.as_ref().expect("filtered");
         let interval = case.evaluate(4000).auroc_interval.expect("an interval");
-        assert!(
-            (interval.low - golden.low).abs() < INTERVAL_TOLERANCE,
-            "{}: {interval:?}",
-            case.name
-        );
-        assert!(
-            (interval.high - golden.high).abs() < INTERVAL_TOLERANCE,
-            "{}: {interval:?}",
-            case.name
-        );
+        assert!((interval.low - golden.low).abs() < INTERVAL_TOLERANCE, "{}: {interval:?}", case.name);
+        assert!((interval.high - golden.high).abs() < INTERVAL_TOLERANCE, "{}: {interval:?}", case.name);
         assert_eq!(interval.resamples + interval.skipped, 4000);
         let skipped_share = interval.skipped as f64 / 4000.0;
-        assert!(
-            (skipped_share - golden.skipped_share).abs() < SKIPPED_TOLERANCE,
-            "{}",
-            case.name
-        );
+        assert!((skipped_share - golden.skipped_share).abs() < SKIPPED_TOLERANCE, "{}", case.name);
     }
 }
 

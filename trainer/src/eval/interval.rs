@@ -35,12 +35,7 @@ pub(super) fn bootstrap(auroc: MacroAuroc<'_>, notes: u32, resamples: u32, seed:
     let drawn: Vec<u32> = (0..resamples).collect();
     let values = |lanes: &[u32]| {
         let weights = draw(notes, lanes, seed);
-        auroc
-            .resampled(&weights)
-            .into_iter()
-            .take(lanes.len())
-            .flatten()
-            .collect::<Vec<f64>>()
+        auroc.resampled(&weights).into_iter().take(lanes.len()).flatten().collect::<Vec<f64>>()
     };
     let mut sorted: Vec<f64> = drawn.par_chunks(LANES).flat_map_iter(values).collect();
     sorted.sort_unstable_by(f64::total_cmp);
@@ -68,11 +63,7 @@ fn draw(notes: u32, resamples: &[u32], seed: u64) -> Vec<[u32; LANES]> {
 /// Percentile of sorted values, linear between the two nearest.
 fn percentile(sorted: &[f64], percent: f64) -> f64 {
     let place = (sorted.len() - 1) as f64 * percent / 100.0;
-    #[expect(
-        clippy::cast_possible_truncation,
-        clippy::cast_sign_loss,
-        reason = "a place among the values"
-    )]
+    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a place among the values")]
     let below = place as usize;
     let above = (below + 1).min(sorted.len() - 1);
     sorted[below] + (place - below as f64) * (sorted[above] - sorted[below])
@@ -85,9 +76,7 @@ mod tests {
 
     fn one_ranking(scores: &[u8], positive: &[u8]) -> Vec<Ranking> {
         let notes = (0..).zip(scores).zip(positive);
-        vec![Ranking::new(
-            notes.map(|((note, score), p)| (note, f64::from(*score), *p == 1)),
-        )]
+        vec![Ranking::new(notes.map(|((note, score), p)| (note, f64::from(*score), *p == 1)))]
     }
 
     fn interval(rankings: &[Ranking], notes: u32, resamples: u32, seed: u64) -> Option<Interval> {
@@ -119,17 +108,10 @@ mod tests {
 
     #[test]
     fn threads_and_blocks_change_nothing_but_the_seed_does() {
-        let rankings = one_ranking(
-            &[3, 1, 4, 1, 5, 9, 2, 6, 5, 3, 5],
-            &[1, 0, 0, 0, 1, 1, 0, 1, 0, 0, 1],
-        );
+        let rankings = one_ranking(&[3, 1, 4, 1, 5, 9, 2, 6, 5, 3, 5], &[1, 0, 0, 0, 1, 1, 0, 1, 0, 0, 1]);
         let on = |threads| {
-            let pool = rayon::ThreadPoolBuilder::new()
-                .num_threads(threads)
-                .build()
-                .expect("a pool");
-            pool.install(|| interval(&rankings, 11, 203, 8))
-                .expect("an interval")
+            let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().expect("a pool");
+            pool.install(|| interval(&rankings, 11, 203, 8)).expect("an interval")
         };
         let alone = on(1);
         assert_eq!(alone, on(3));

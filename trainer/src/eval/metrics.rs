@@ -136,32 +136,13 @@ pub(crate) fn summary(metrics: &Metrics) -> String {
         .expect(TO_A_STRING);
     };
     let interval = metrics.auroc_interval.map_or_else(String::new, |interval| {
-        let Interval {
-            low,
-            high,
-            resamples,
-            skipped,
-        } = interval;
-        let skipped = if skipped == 0 {
-            String::new()
-        } else {
-            format!(", {skipped} skipped")
-        };
+        let Interval { low, high, resamples, skipped } = interval;
+        let skipped = if skipped == 0 { String::new() } else { format!(", {skipped} skipped") };
         format!("  (95 % {low:.4} to {high:.4}, {resamples} resamples{skipped})")
     });
     line("AUROC", metrics.auroc, "auroc", interval);
-    line(
-        "AUROC, one-vs-rest",
-        metrics.auroc_ovr,
-        "auroc_ovr",
-        String::new(),
-    );
-    line(
-        "AUROC, softmax",
-        metrics.auroc_softmax,
-        "auroc_softmax",
-        String::new(),
-    );
+    line("AUROC, one-vs-rest", metrics.auroc_ovr, "auroc_ovr", String::new());
+    line("AUROC, softmax", metrics.auroc_softmax, "auroc_softmax", String::new());
     line("AUPRC", metrics.auprc, "auprc", String::new());
     line("F1 micro", metrics.f1_micro, "f1_micro", String::new());
     line("F1 macro", metrics.f1_macro, "f1_macro", String::new());
@@ -173,11 +154,7 @@ pub(crate) fn summary(metrics: &Metrics) -> String {
     ] {
         line(name, Some(figure), name, String::new());
     }
-    let Counts {
-        notes,
-        labels,
-        labels_with_auroc,
-    } = metrics.counts;
+    let Counts { notes, labels, labels_with_auroc } = metrics.counts;
     write!(
         text,
         "{notes} notes, {labels} labels, {labels_with_auroc} of them in some notes and not in others"

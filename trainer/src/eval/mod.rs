@@ -67,11 +67,7 @@ impl Labels {
         let mut rows = rows.peekable();
         let num_labels = rows.peek().map_or(0, |row| row.len());
         let rows = rows.inspect(|row| assert_eq!(row.len(), num_labels, "one value for each label"));
-        let class = |row: &[f32]| {
-            row.iter()
-                .position(|v| *v > 0.0)
-                .expect("a single-label note has a class")
-        };
+        let class = |row: &[f32]| row.iter().position(|v| *v > 0.0).expect("a single-label note has a class");
         let truth = match kind {
             TaskKind::Binary | TaskKind::Multiclass => Truth::Classes(rows.map(class).collect()),
             TaskKind::Multilabel => Truth::Present(rows.flatten().map(|v| *v > 0.0).collect()),
@@ -99,10 +95,7 @@ pub(crate) struct EvalOptions {
 impl EvalOptions {
     /// Figures only.
     pub(crate) fn without_intervals() -> Self {
-        Self {
-            resamples: 0,
-            seed: 0,
-        }
+        Self { resamples: 0, seed: 0 }
     }
 }
 
@@ -166,13 +159,7 @@ pub(crate) fn evaluate(
         return Err(EvalError::TooManyNotes { notes });
     };
     check_finite(logits, num_labels)?;
-    let evaluation = Evaluation {
-        kind,
-        num_labels,
-        notes,
-        logits,
-        options,
-    };
+    let evaluation = Evaluation { kind, num_labels, notes, logits, options };
     Ok(match (&labels.truth, kind) {
         (Truth::Classes(classes), TaskKind::Binary | TaskKind::Multiclass) => evaluation.of_classes(classes),
         (Truth::Present(present), TaskKind::Multilabel) => evaluation.of_labels(present),
@@ -184,10 +171,9 @@ pub(crate) fn evaluate(
 pub(crate) fn check_finite(logits: &[f32], num_labels: usize) -> Result<(), EvalError> {
     match logits.iter().position(|x| !x.is_finite()) {
         None => Ok(()),
-        Some(place) => Err(EvalError::NotFinite {
-            note: place / num_labels + 1,
-            label: place % num_labels + 1,
-        }),
+        Some(place) => {
+            Err(EvalError::NotFinite { note: place / num_labels + 1, label: place % num_labels + 1 })
+        }
     }
 }
 
@@ -309,14 +295,10 @@ fn one_vs_rest(probabilities: &Probabilities, present: impl Fn(usize, usize) -> 
 /// For every ordered pair of classes, ranks the notes of both by the probability of the first.
 fn one_vs_one(probabilities: &Probabilities, classes: &[usize]) -> Vec<Ranking> {
     let labels = 0..probabilities.labels();
-    let pairs = labels
-        .clone()
-        .flat_map(|i| labels.clone().filter(move |j| *j != i).map(move |j| (i, j)));
+    let pairs = labels.clone().flat_map(|i| labels.clone().filter(move |j| *j != i).map(move |j| (i, j)));
     let rank = |(i, j): (usize, usize)| {
         let class = |note: u32| classes[note as usize];
-        let notes = probabilities
-            .column(i)
-            .filter(|(note, _)| [i, j].contains(&class(*note)));
+        let notes = probabilities.column(i).filter(|(note, _)| [i, j].contains(&class(*note)));
         Ranking::new(notes.map(|(note, p)| (note, p, class(note) == i)))
     };
     pairs.map(rank).collect()
@@ -330,12 +312,7 @@ fn per_class(rankings: &[Ranking], confusions: &[Confusion]) -> Vec<ClassMetrics
         auprc: ranking.average_precision(),
         f1: confusion.f1(),
     };
-    rankings
-        .iter()
-        .zip(confusions)
-        .enumerate()
-        .map(of_label)
-        .collect()
+    rankings.iter().zip(confusions).enumerate().map(of_label).collect()
 }
 
 /// Plain mean over the classes that have notes.
@@ -348,10 +325,7 @@ fn mean_auprc(classes: &[ClassMetrics]) -> Option<f64> {
 mod tests {
     use super::*;
 
-    const OPTIONS: EvalOptions = EvalOptions {
-        resamples: 50,
-        seed: 2,
-    };
+    const OPTIONS: EvalOptions = EvalOptions { resamples: 50, seed: 2 };
 
     fn labels(kind: TaskKind, rows: &[[f32; 2]]) -> Labels {
         Labels::of(kind, rows.iter().map(<[f32; 2]>::as_slice))
@@ -362,13 +336,7 @@ mod tests {
         let rows = [[0.0, 1.0], [1.0, 0.0]];
         assert_eq!(labels(TaskKind::Binary, &rows).truth, Truth::Classes(vec![1, 0]));
         let expected = Truth::Present(vec![false, true, true, false]);
-        assert_eq!(
-            labels(TaskKind::Multilabel, &rows),
-            Labels {
-                num_labels: 2,
-                truth: expected
-            }
-        );
+        assert_eq!(labels(TaskKind::Multilabel, &rows), Labels { num_labels: 2, truth: expected });
     }
 
     #[test]
@@ -391,12 +359,7 @@ mod tests {
     #[test]
     #[should_panic(expected = "one logit for each of 1 notes and 2 labels")]
     fn logits_of_another_size_are_a_bug() {
-        let _ = evaluate(
-            TaskKind::Binary,
-            &labels(TaskKind::Binary, &[[1.0, 0.0]]),
-            &[0.5],
-            &OPTIONS,
-        );
+        let _ = evaluate(TaskKind::Binary, &labels(TaskKind::Binary, &[[1.0, 0.0]]), &[0.5], &OPTIONS);
     }
 
     #[test]
@@ -409,37 +372,22 @@ mod tests {
         let reason = json["undefined"]["auroc"].as_str().expect("a reason");
         assert!(reason.contains("no note is of class 1"), "{reason}");
         assert_eq!(json["accuracy"], 0.5);
-        assert_eq!(
-            json["counts"],
-            serde_json::json!({"notes": 2, "labels": 2, "labels_with_auroc": 0})
-        );
+        assert_eq!(json["counts"], serde_json::json!({"notes": 2, "labels": 2, "labels_with_auroc": 0}));
         let text = summary(&metrics);
-        assert!(
-            text.contains("AUROC                undefined: no note is of class 1"),
-            "{text}"
-        );
+        assert!(text.contains("AUROC                undefined: no note is of class 1"), "{text}");
         assert!(text.contains("accuracy             0.5000"), "{text}");
     }
 
     #[test]
     fn a_summary_gives_the_interval_beside_the_auroc() {
-        let truth = labels(
-            TaskKind::Binary,
-            &[[1.0, 0.0], [0.0, 1.0], [1.0, 0.0], [0.0, 1.0]],
-        );
+        let truth = labels(TaskKind::Binary, &[[1.0, 0.0], [0.0, 1.0], [1.0, 0.0], [0.0, 1.0]]);
         let logits = [1.0, 0.0, 0.0, 1.0, 0.0, 2.0, 0.0, 3.0];
         let metrics = evaluate(TaskKind::Binary, &truth, &logits, &OPTIONS).expect("finite");
         assert_eq!(metrics.auroc, Some(0.75));
         let interval = metrics.auroc_interval.expect("an interval");
         assert!(interval.low < 0.75 && interval.high == 1.0, "{interval:?}");
         let text = summary(&metrics);
-        assert!(
-            text.starts_with("AUROC                0.7500  (95 % 0."),
-            "{text}"
-        );
-        assert!(
-            text.ends_with("4 notes, 2 labels, 2 of them in some notes and not in others"),
-            "{text}"
-        );
+        assert!(text.starts_with("AUROC                0.7500  (95 % 0."), "{text}");
+        assert!(text.ends_with("4 notes, 2 labels, 2 of them in some notes and not in others"), "{text}");
     }
 }

@@ -66,11 +66,7 @@ pub(crate) fn batch_losses(
         let notes: Vec<&Sample> = samples.iter().collect();
         let batch = batch(&notes, device)?;
         let nll = f64::from(model.nll_sum(&batch).into_scalar::<f32>());
-        Ok(BatchLoss {
-            notes: notes.len(),
-            tokens: model.num_targets(&batch),
-            nll,
-        })
+        Ok(BatchLoss { notes: notes.len(), tokens: model.num_targets(&batch), nll })
     };
     BatchLosses::new(samples.chunks(batch_size).map(of_batch).collect::<Result<_>>()?)
 }
@@ -131,16 +127,8 @@ mod tests {
         let nll = 600_f64.ln();
         let losses = vec![loss(4, 17, 17.0 * nll), loss(1, 5, 5.0 * nll)];
         let figures = Perplexity::of(&BatchLosses::new(losses).expect("finite losses"));
-        assert!(
-            (figures.perplexity - 600.0).abs() < 1e-9,
-            "{}",
-            figures.perplexity
-        );
-        assert!(
-            (figures.batch_mean_perplexity - 600.0).abs() < 1e-9,
-            "{}",
-            figures.batch_mean_perplexity
-        );
+        assert!((figures.perplexity - 600.0).abs() < 1e-9, "{}", figures.perplexity);
+        assert!((figures.batch_mean_perplexity - 600.0).abs() < 1e-9, "{}", figures.batch_mean_perplexity);
     }
 
     #[test]

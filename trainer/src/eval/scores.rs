@@ -41,10 +41,7 @@ pub(super) struct Probabilities {
 impl Probabilities {
     /// Of logits row by row over the labels, as [`probabilities`] makes them.
     pub(super) fn new(kind: TaskKind, logits: &[f32], labels: usize) -> Self {
-        let values = logits
-            .chunks_exact(labels)
-            .flat_map(|row| probabilities(kind, row))
-            .collect();
+        let values = logits.chunks_exact(labels).flat_map(|row| probabilities(kind, row)).collect();
         Self { values, labels }
     }
 
@@ -80,10 +77,7 @@ mod tests {
 
     #[test]
     fn probabilities_hold_at_any_size_of_the_logits() {
-        assert_eq!(
-            probabilities(TaskKind::Multilabel, &[0.0, -2000.0, 2000.0]),
-            [0.5, 0.0, 1.0]
-        );
+        assert_eq!(probabilities(TaskKind::Multilabel, &[0.0, -2000.0, 2000.0]), [0.5, 0.0, 1.0]);
         assert_eq!(probabilities(TaskKind::Binary, &[-3e38, 3e38]), [0.0, 1.0]);
         let thirds = probabilities(TaskKind::Multiclass, &[1e30; 3]);
         assert_eq!(thirds, [1.0 / 3.0; 3]);
@@ -95,10 +89,7 @@ mod tests {
     fn a_column_goes_through_the_notes() {
         let logits = [0.0, 9.0, 0.0, 9.0, -2000.0, 9.0];
         let probabilities = Probabilities::new(TaskKind::Multilabel, &logits, 2);
-        assert_eq!(
-            probabilities.column(0).collect::<Vec<_>>(),
-            [(0, 0.5), (1, 0.5), (2, 0.0)]
-        );
+        assert_eq!(probabilities.column(0).collect::<Vec<_>>(), [(0, 0.5), (1, 0.5), (2, 0.0)]);
         assert_eq!((probabilities.notes(), probabilities.labels()), (3, 2));
     }
 }

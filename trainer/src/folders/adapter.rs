@@ -74,10 +74,7 @@ impl AdapterFolder {
                 .map(|file| path.join(file))
                 .find(|file| file.exists())
                 .ok_or_else(|| {
-                    Error::Input(format!(
-                        "{}: no adapter_model.safetensors (or .bin)",
-                        path.display()
-                    ))
+                    Error::Input(format!("{}: no adapter_model.safetensors (or .bin)", path.display()))
                 })?;
             let weights = open_weights(&weights)?;
             let mut stored = StoredAdapter::read(name, &config, weights.as_ref(), device).at(path)?;
@@ -90,11 +87,7 @@ impl AdapterFolder {
             }
             Content::Adapter(Box::new(stored))
         };
-        Ok(Self {
-            path: path.to_owned(),
-            origin,
-            content,
-        })
+        Ok(Self { path: path.to_owned(), origin, content })
     }
 
     /// Labels of the head in the folder, if it holds one.
@@ -157,10 +150,8 @@ fn read_head(path: &Path, device: &Device) -> Result<HeadValues> {
     let (mut weight, mut bias) = (None, None);
     for stored in source.tensors() {
         let (dtype, bytes) = source.read(&stored.name).at(path)?;
-        let values: Vec<f32> = bytes
-            .chunks_exact(4)
-            .map(|b| f32::from_le_bytes([b[0], b[1], b[2], b[3]]))
-            .collect();
+        let values: Vec<f32> =
+            bytes.chunks_exact(4).map(|b| f32::from_le_bytes([b[0], b[1], b[2], b[3]])).collect();
         if dtype != StoredDtype::F32 || !values.iter().all(|v| v.is_finite()) {
             return Err(refuse(&format!("{} is not finite f32", stored.name)));
         }
@@ -197,10 +188,7 @@ pub(crate) fn save(
     save_origin(path, origin)?;
     let weights = files::read(&path.join("adapter_model.safetensors"))?;
     if weights != written.weights {
-        let message = format!(
-            "{}: what was read back differs from what was written",
-            path.display()
-        );
+        let message = format!("{}: what was read back differs from what was written", path.display());
         return Err(Error::Input(message));
     }
     AdapterFolder::open(path, name, device)?;
@@ -209,10 +197,7 @@ pub(crate) fn save(
 
 /// Writes a classification head alone into the existing folder `path`.
 pub(crate) fn save_head(path: &Path, head: &HeadValues, origin: &Origin) -> Result<()> {
-    let weight = (
-        head.weight.dims().to_vec(),
-        head.weight.clone().flatten::<1>(0, 1),
-    );
+    let weight = (head.weight.dims().to_vec(), head.weight.clone().flatten::<1>(0, 1));
     let bias = head.bias.clone().map(|bias| (bias.dims().to_vec(), bias));
     let parts: Vec<_> = [("weight", Some(weight)), ("bias", bias)]
         .into_iter()

@@ -32,10 +32,7 @@ impl BaseFolder {
     /// Reads `config.json` and the tokenizer of `path`.
     pub(crate) fn open(path: &Path) -> Result<Self> {
         if !path.is_dir() {
-            let message = format!(
-                "{}: not a folder; give a Hugging Face model folder",
-                path.display()
-            );
+            let message = format!("{}: not a folder; give a Hugging Face model folder", path.display());
             return Err(Error::Input(message));
         }
         let config_path = path.join("config.json");
@@ -53,22 +50,13 @@ impl BaseFolder {
                 config.vocab_size()
             )));
         }
-        Ok(Self {
-            path: path.to_owned(),
-            config,
-            tokenizer,
-        })
+        Ok(Self { path: path.to_owned(), config, tokenizer })
     }
 
     /// The weights, each read, checked and converted to `dtype` when the model asks for it.
     pub(crate) fn weights(&self, device: &Device, dtype: DType) -> Result<CheckpointWeights> {
         let sources = sources(&self.path)?;
-        Ok(CheckpointWeights::new(
-            self.path.display().to_string(),
-            sources,
-            device,
-            dtype,
-        ))
+        Ok(CheckpointWeights::new(self.path.display().to_string(), sources, device, dtype))
     }
 
     /// The checkpoint's fingerprint alone: reads every weight of the decoder, and so checks the folder too.
@@ -134,10 +122,7 @@ pub(crate) fn tokenizer_file(path: &Path) -> Result<PathBuf> {
     }
     let files = ["tokenizer.json", "tokenizer.model", "vocab.txt"].map(|name| path.join(name));
     files.into_iter().find(|file| file.exists()).ok_or_else(|| {
-        Error::Input(format!(
-            "{}: neither tokenizer.json, tokenizer.model nor vocab.txt",
-            path.display()
-        ))
+        Error::Input(format!("{}: neither tokenizer.json, tokenizer.model nor vocab.txt", path.display()))
     })
 }
 
@@ -184,27 +169,14 @@ pub fn sources(folder: &Path) -> Result<Vec<Box<dyn TensorSource>>> {
         } else {
             continue;
         };
-        let absent: Vec<_> = names
-            .iter()
-            .filter(|name| !folder.join(name).exists())
-            .cloned()
-            .collect();
+        let absent: Vec<_> = names.iter().filter(|name| !folder.join(name).exists()).cloned().collect();
         if !absent.is_empty() {
-            let message = format!(
-                "{}: {index} names files that are not there: {absent:?}",
-                folder.display()
-            );
+            let message = format!("{}: {index} names files that are not there: {absent:?}", folder.display());
             return Err(Error::Input(message));
         }
-        return names
-            .iter()
-            .map(|name| open_weights(&folder.join(name)))
-            .collect();
+        return names.iter().map(|name| open_weights(&folder.join(name))).collect();
     }
-    Err(Error::Input(format!(
-        "{}: no model.safetensors, no pytorch_model.bin, no index",
-        folder.display()
-    )))
+    Err(Error::Input(format!("{}: no model.safetensors, no pytorch_model.bin, no index", folder.display())))
 }
 
 fn shards(index: &Path) -> Result<BTreeSet<String>> {
@@ -215,10 +187,7 @@ fn shards(index: &Path) -> Result<BTreeSet<String>> {
     let parsed: Index = serde_json::from_slice(&files::read(index)?)
         .map_err(|e| Error::Input(format!("{}: {e}", index.display())))?;
     let names: BTreeSet<String> = parsed.weight_map.into_values().collect();
-    if let Some(name) = names
-        .iter()
-        .find(|name| Path::new(name).components().count() != 1)
-    {
+    if let Some(name) = names.iter().find(|name| Path::new(name).components().count() != 1) {
         return Err(Error::Input(format!(
             "{}: shard {name:?} is not a file of this folder",
             index.display()
@@ -234,9 +203,7 @@ pub(super) fn open_weights(path: &Path) -> Result<Box<dyn TensorSource>> {
         // SAFETY: the map is read-only. Should another process truncate the file meanwhile the program is killed
         // by the system, as with every mapped file; nothing is written from it before it was read as a whole.
         let map = unsafe { Mmap::map(&file) }.at(path)?;
-        let name = path
-            .file_name()
-            .map_or_else(String::new, |n| n.to_string_lossy().into_owned());
+        let name = path.file_name().map_or_else(String::new, |n| n.to_string_lossy().into_owned());
         Ok(Box::new(SafetensorsFile::open(name, map).at(path)?))
     } else {
         Ok(Box::new(PytorchFile::open(path).at(path)?))
@@ -260,18 +227,9 @@ pub(crate) fn save(
         }
     });
     for (name, values) in &tensors {
-        if !values
-            .as_slice::<f32>()
-            .is_ok_and(|values| values.iter().all(|v| v.is_finite()))
-        {
-            let source = CoreError::NotFinite {
-                what: "the trained model".into(),
-                name: name.clone(),
-            };
-            return Err(Error::Model {
-                path: folder.to_owned(),
-                source: Box::new(source),
-            });
+        if !values.as_slice::<f32>().is_ok_and(|values| values.iter().all(|v| v.is_finite())) {
+            let source = CoreError::NotFinite { what: "the trained model".into(), name: name.clone() };
+            return Err(Error::Model { path: folder.to_owned(), source: Box::new(source) });
         }
     }
     let views = tensors.iter().map(|(name, data)| {

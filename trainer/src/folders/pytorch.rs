@@ -15,13 +15,9 @@ pub(super) struct PytorchFile {
 impl PytorchFile {
     /// Reads the file's table of tensors.
     pub(super) fn open(path: &Path) -> Result<Self, CoreError> {
-        let name = path
-            .file_name()
-            .map_or_else(String::new, |n| n.to_string_lossy().into_owned());
-        let reader = PytorchReader::new(path).map_err(|e| CoreError::Container {
-            what: name.clone(),
-            reason: e.to_string(),
-        })?;
+        let name = path.file_name().map_or_else(String::new, |n| n.to_string_lossy().into_owned());
+        let reader = PytorchReader::new(path)
+            .map_err(|e| CoreError::Container { what: name.clone(), reason: e.to_string() })?;
         Ok(Self { name, reader })
     }
 }
@@ -40,23 +36,15 @@ impl TensorSource for PytorchFile {
     }
 
     fn read(&self, name: &str) -> Result<(StoredDtype, Vec<u8>), CoreError> {
-        let refuse = |reason: String| CoreError::Container {
-            what: self.name.clone(),
-            reason,
-        };
-        let tensor = self
-            .reader
-            .get(name)
-            .ok_or_else(|| refuse(format!("no tensor {name}")))?;
+        let refuse = |reason: String| CoreError::Container { what: self.name.clone(), reason };
+        let tensor = self.reader.get(name).ok_or_else(|| refuse(format!("no tensor {name}")))?;
         let dtype = match tensor.dtype() {
             DType::F32 => StoredDtype::F32,
             DType::F16 => StoredDtype::F16,
             DType::BF16 => StoredDtype::Bf16,
             DType::F64 => StoredDtype::F64,
             other => {
-                return Err(refuse(format!(
-                    "tensor {name} is stored as {other:?}; only floats are read"
-                )));
+                return Err(refuse(format!("tensor {name} is stored as {other:?}; only floats are read")));
             }
         };
         Ok((dtype, tensor.read().map_err(|e| refuse(e.to_string()))?))

@@ -25,16 +25,10 @@ fn prepare(
         fs::write(tables.join(name), bytes).unwrap();
     }
     let out = folder.path().join("out");
-    let result = prepare_tasks(&TaskOptions {
-        mimic3: tables,
-        skip_bad_rows,
-        ..options(&out)
-    });
+    let result = prepare_tasks(&TaskOptions { mimic3: tables, skip_bad_rows, ..options(&out) });
     let left = |folder: &Path| {
         let entries = fs::read_dir(folder).unwrap();
-        entries
-            .map(|entry| entry.unwrap().file_name().to_string_lossy().into_owned())
-            .collect::<Vec<_>>()
+        entries.map(|entry| entry.unwrap().file_name().to_string_lossy().into_owned()).collect::<Vec<_>>()
     };
     (result, left(folder.path()))
 }
@@ -96,30 +90,10 @@ fn each_defect_stops_with_its_place_or_is_tolerated_and_counted() {
         (text + &second + "\n").into_bytes()
     });
     let cases: Vec<(&str, Damage, DefectKind, &str)> = vec![
-        (
-            "ADMISSIONS.csv.gz",
-            cut_gzip,
-            DefectKind::TruncatedGzip,
-            "ADMISSIONS.csv.gz:",
-        ),
-        (
-            "ADMISSIONS.csv.gz",
-            broken_gzip,
-            DefectKind::DamagedGzip,
-            "ADMISSIONS.csv.gz:",
-        ),
-        (
-            "NOTEEVENTS.csv",
-            open_quote,
-            DefectKind::UnclosedQuote,
-            "NOTEEVENTS.csv:",
-        ),
-        (
-            "NOTEEVENTS.csv",
-            no_utf8,
-            DefectKind::InvalidUtf8,
-            "column TEXT: invalid UTF-8",
-        ),
+        ("ADMISSIONS.csv.gz", cut_gzip, DefectKind::TruncatedGzip, "ADMISSIONS.csv.gz:"),
+        ("ADMISSIONS.csv.gz", broken_gzip, DefectKind::DamagedGzip, "ADMISSIONS.csv.gz:"),
+        ("NOTEEVENTS.csv", open_quote, DefectKind::UnclosedQuote, "NOTEEVENTS.csv:"),
+        ("NOTEEVENTS.csv", no_utf8, DefectKind::InvalidUtf8, "column TEXT: invalid UTF-8"),
         (
             "PATIENTS.csv",
             Box::new(on_line(5, |line| line.to_owned() + ",x")),
@@ -172,12 +146,7 @@ fn each_defect_stops_with_its_place_or_is_tolerated_and_counted() {
             DefectKind::NotANumber,
             "PROCEDURES_ICD.csv:3: column ICD9_CODE: not a whole number",
         ),
-        (
-            "ADMISSIONS.csv",
-            repeated,
-            DefectKind::DuplicateId,
-            "column HADM_ID: duplicate id",
-        ),
+        ("ADMISSIONS.csv", repeated, DefectKind::DuplicateId, "column HADM_ID: duplicate id"),
         (
             "D_ICD_DIAGNOSES.csv",
             Box::new(on_line(4, field(1, "\"999\""))), // 042, the only code of its category
@@ -190,21 +159,14 @@ fn each_defect_stops_with_its_place_or_is_tolerated_and_counted() {
         let error = result.expect_err(named);
         assert_eq!(error.exit_code(), 2, "{error}");
         let message = error.to_string();
-        assert!(
-            message.contains(named) && message.contains(&kind.to_string()),
-            "{named}: {message}"
-        );
+        assert!(message.contains(named) && message.contains(&kind.to_string()), "{named}: {message}");
         assert_eq!(left, ["tables"], "{named}: something was left behind");
         let (result, _) = prepare(table, &damage, 1);
         let report = result.unwrap_or_else(|error| panic!("{named} is tolerated: {error}"));
         let [defect] = report.defects.as_slice() else {
             panic!("{named}: {:?}", report.defects);
         };
-        assert_eq!(
-            (defect.kind, defect.count, defect.lines.len()),
-            (kind, 1, 1),
-            "{named}"
-        );
+        assert_eq!((defect.kind, defect.count, defect.lines.len()), (kind, 1, 1), "{named}");
         assert!(report.table().contains("tolerated: "), "{named}");
     }
 }
@@ -216,26 +178,17 @@ fn a_table_without_rows_header_or_column_is_never_tolerated() {
         bytes[..=end].to_vec()
     };
     for (table, damage, named) in [
-        (
-            "ADMISSIONS.csv",
-            Box::new(only_header) as Damage,
-            "ADMISSIONS.csv:2: empty table",
-        ),
+        ("ADMISSIONS.csv", Box::new(only_header) as Damage, "ADMISSIONS.csv:2: empty table"),
         (
             "DIAGNOSES_ICD.csv",
             Box::new(|_| Vec::new()),
             "DIAGNOSES_ICD.csv:1: empty table: there is no header",
         ),
-        (
-            "NOTEEVENTS.csv",
-            Box::new(|_| Vec::new()),
-            "NOTEEVENTS.csv:1: empty table: there is no header",
-        ),
+        ("NOTEEVENTS.csv", Box::new(|_| Vec::new()), "NOTEEVENTS.csv:1: empty table: there is no header"),
         (
             "NOTEEVENTS.csv",
             Box::new(on_line(1, |line| {
-                line.replace("CHARTDATE", "CHART_DATE")
-                    .replace("\"TEXT\"", "\"BODY\"")
+                line.replace("CHARTDATE", "CHART_DATE").replace("\"TEXT\"", "\"BODY\"")
             })),
             "NOTEEVENTS.csv:1: missing column CHARTDATE, TEXT",
         ),
@@ -260,27 +213,16 @@ fn many_defects_are_listed_in_part_and_counted_in_full() {
     };
     let (result, _) = prepare("ADMISSIONS.csv", &damage, 49);
     let message = result.expect_err("one too many").to_string();
-    assert!(
-        message.contains("50 defects in the tables, 49 tolerated"),
-        "{message}"
-    );
-    assert!(
-        message.contains("ADMISSIONS.csv:2: column ADMITTIME: impossible date"),
-        "{message}"
-    );
-    assert!(
-        message.contains("ADMISSIONS.csv, column ADMITTIME: 50 x impossible date"),
-        "{message}"
-    );
+    assert!(message.contains("50 defects in the tables, 49 tolerated"), "{message}");
+    assert!(message.contains("ADMISSIONS.csv:2: column ADMITTIME: impossible date"), "{message}");
+    assert!(message.contains("ADMISSIONS.csv, column ADMITTIME: 50 x impossible date"), "{message}");
     assert!(!message.contains("2150/"), "no value of a patient");
 }
 
 #[test]
 fn the_open_demo_tables_load_as_they_are() {
-    let shared = std::env::var_os("CLINLORA_SHARED").map_or_else(
-        || Path::new(env!("CARGO_MANIFEST_DIR")).join("../../shared"),
-        Into::into,
-    );
+    let shared = std::env::var_os("CLINLORA_SHARED")
+        .map_or_else(|| Path::new(env!("CARGO_MANIFEST_DIR")).join("../../shared"), Into::into);
     let tables = shared.join("data/mimic-iii-demo");
     if !tables.exists() {
         eprintln!("skipped: no {} (set CLINLORA_SHARED)", tables.display());
@@ -288,44 +230,21 @@ fn the_open_demo_tables_load_as_they_are() {
     }
     let folder = tempfile::tempdir().unwrap();
     let out = folder.path().join("out");
-    let report = prepare_tasks(&TaskOptions {
-        mimic3: tables,
-        splits: None,
-        ..options(&out)
-    })
-    .unwrap();
+    let report = prepare_tasks(&TaskOptions { mimic3: tables, splits: None, ..options(&out) }).unwrap();
     assert!(report.made.is_empty(), "there is no note: {:?}", report.made);
     let reasons: Vec<&str> = report.not_made.iter().map(|not| not.task.as_str()).collect();
     assert_eq!(reasons, ["los", "mor", "pmv", "diag", "proc"]);
-    let rows = |file: &str| {
-        report
-            .tables
-            .iter()
-            .find(|table| table.file == file)
-            .map(|table| table.rows)
-    };
+    let rows = |file: &str| report.tables.iter().find(|table| table.file == file).map(|table| table.rows);
     // Rows of the published files, as `csv.reader` counts them.
     assert_eq!(rows("ADMISSIONS.csv"), Some(129));
     assert_eq!(rows("DIAGNOSES_ICD.csv"), Some(1761));
     assert_eq!(rows("D_ICD_DIAGNOSES.csv.gz"), Some(14_567));
     let labels = |task: &str| {
         let task = crate::dataset::table::read_task(&out.join(task).join("task.toml")).unwrap();
-        task.labels
-            .iter()
-            .map(|label| (label.name.clone(), label.description.clone()))
-            .collect::<Vec<_>>()
+        task.labels.iter().map(|label| (label.name.clone(), label.description.clone())).collect::<Vec<_>>()
     };
     let diagnoses = labels("diag");
-    assert_eq!(
-        diagnoses[0],
-        (
-            "995".to_owned(),
-            "Other anaphylactic reaction and others".to_owned()
-        )
-    );
+    assert_eq!(diagnoses[0], ("995".to_owned(), "Other anaphylactic reaction and others".to_owned()));
     assert!(diagnoses.iter().all(|(_, description)| !description.is_empty()));
-    assert!(
-        labels("proc").iter().any(|(name, _)| name == "331"),
-        "03.31 without its zero"
-    );
+    assert!(labels("proc").iter().any(|(name, _)| name == "331"), "03.31 without its zero");
 }

@@ -94,14 +94,8 @@ mod tests {
 
     #[test]
     fn a_phrase_is_found_in_any_case() {
-        assert_eq!(
-            find_ignoring_case("past MEDICAL History: x", "medical history:"),
-            Some(5..21)
-        );
-        assert_eq!(
-            find_ignoring_case("\u{212A}K kı\u{17F}\u{130}t:", "kisit:"),
-            Some(5..14)
-        );
+        assert_eq!(find_ignoring_case("past MEDICAL History: x", "medical history:"), Some(5..21));
+        assert_eq!(find_ignoring_case("\u{212A}K kı\u{17F}\u{130}t:", "kisit:"), Some(5..14));
         assert_eq!(find_ignoring_case("medical histor", "medical history:"), None);
         assert_eq!(find_ignoring_case("mmedical", "medical"), Some(1..8));
     }

@@ -66,15 +66,7 @@ pub struct Record<'a> {
 impl<R: Read> Reader<R> {
     /// Reads from the start of `input`; a byte order mark is passed over.
     pub fn new(input: R) -> Self {
-        Self {
-            input,
-            buffer: vec![0; CHUNK],
-            start: 0,
-            end: 0,
-            finished: false,
-            line: 0,
-            fields: Vec::new(),
-        }
+        Self { input, buffer: vec![0; CHUNK], start: 0, end: 0, finished: false, line: 0, fields: Vec::new() }
     }
 
     /// Line on which the next record begins at the earliest, from 1.
@@ -94,11 +86,7 @@ impl<R: Read> Reader<R> {
             return Ok(None);
         }
         loop {
-            match scan(
-                &self.buffer[self.start..self.end],
-                self.finished,
-                &mut self.fields,
-            ) {
+            match scan(&self.buffer[self.start..self.end], self.finished, &mut self.fields) {
                 Scan::Record { consumed } => {
                     let bytes = &self.buffer[self.start..self.start + consumed];
                     let line = self.line;
@@ -219,11 +207,7 @@ impl<'a> Record<'a> {
             Ok(text) => Ok(TextRecord { text, record: *self }),
             Err(error) => {
                 let place = error.valid_up_to();
-                Err(self
-                    .fields
-                    .iter()
-                    .position(|f| place < f.end as usize)
-                    .unwrap_or(self.len() - 1))
+                Err(self.fields.iter().position(|f| place < f.end as usize).unwrap_or(self.len() - 1))
             }
         }
     }
@@ -323,10 +307,7 @@ fn scan(bytes: &[u8], finished: bool, fields: &mut Vec<Field>) -> Scan {
 }
 
 /// A place in a record.
-#[expect(
-    clippy::cast_possible_truncation,
-    reason = "a record is shorter than 2^27 bytes"
-)]
+#[expect(clippy::cast_possible_truncation, reason = "a record is shorter than 2^27 bytes")]
 fn place(at: usize) -> u32 {
     at as u32
 }
@@ -426,15 +407,10 @@ mod tests {
     }
 
     fn csv_crate(bytes: &[u8]) -> Vec<Vec<Vec<u8>>> {
-        let mut reader = csv::ReaderBuilder::new()
-            .has_headers(false)
-            .flexible(true)
-            .from_reader(bytes);
-        let rows = reader
-            .byte_records()
-            .map(|record| record.expect("flexible reading of memory never fails"));
-        rows.map(|record| record.iter().map(<[u8]>::to_vec).collect())
-            .collect()
+        let mut reader = csv::ReaderBuilder::new().has_headers(false).flexible(true).from_reader(bytes);
+        let rows =
+            reader.byte_records().map(|record| record.expect("flexible reading of memory never fails"));
+        rows.map(|record| record.iter().map(<[u8]>::to_vec).collect()).collect()
     }
 
     fn assert_equal(bytes: &[u8], step: usize) {
@@ -444,11 +420,7 @@ mod tests {
         if whole {
             assert_eq!(fields, expected);
         } else {
-            assert_eq!(
-                fields,
-                expected[..expected.len() - 1],
-                "all but the record that never closes"
-            );
+            assert_eq!(fields, expected[..expected.len() - 1], "all but the record that never closes");
         }
     }
 
@@ -481,10 +453,7 @@ mod tests {
     fn a_quote_that_never_closes_is_named_with_its_line() {
         let mut reader = Reader::new(&b"a,b\n1,\"x\ny\nz"[..]);
         assert!(reader.next_record().expect("the header").is_some());
-        assert!(matches!(
-            reader.next_record(),
-            Err(Stop::UnclosedQuote { line: 2 })
-        ));
+        assert!(matches!(reader.next_record(), Err(Stop::UnclosedQuote { line: 2 })));
         assert!(matches!(reader.next_record(), Ok(None)), "nothing follows");
     }
 

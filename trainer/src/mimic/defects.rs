@@ -79,10 +79,7 @@ pub(crate) struct Defect {
 
 impl Defect {
     pub(crate) fn new(kind: DefectKind, column: &'static str) -> Self {
-        Self {
-            kind,
-            column: Some(column),
-        }
+        Self { kind, column: Some(column) }
     }
 }
 
@@ -139,12 +136,7 @@ pub(crate) struct Ledger {
 impl Ledger {
     /// Tolerates so many.
     pub(crate) fn new(tolerated: u64) -> Self {
-        Self {
-            tolerated,
-            total: 0,
-            counts: BTreeMap::new(),
-            listed: Vec::new(),
-        }
+        Self { tolerated, total: 0, counts: BTreeMap::new(), listed: Vec::new() }
     }
 
     /// Counts a defect.
@@ -153,22 +145,15 @@ impl Ledger {
     /// There are far too many.
     pub(crate) fn add(&mut self, path: &Path, line: u64, defect: Defect) -> Result<()> {
         self.total += 1;
-        let file = path
-            .file_name()
-            .unwrap_or(path.as_os_str())
-            .to_string_lossy()
-            .into_owned();
+        let file = path.file_name().unwrap_or(path.as_os_str()).to_string_lossy().into_owned();
         let (count, lines) = self.counts.entry((file, defect.column, defect.kind)).or_default();
         *count += 1;
         if lines.len() < LISTED {
             lines.push(line);
         }
         if self.listed.len() < LISTED {
-            let column = defect
-                .column
-                .map_or_else(String::new, |column| format!("column {column}: "));
-            self.listed
-                .push(format!("{}:{line}: {column}{}", path.display(), defect.kind));
+            let column = defect.column.map_or_else(String::new, |column| format!("column {column}: "));
+            self.listed.push(format!("{}:{line}: {column}{}", path.display(), defect.kind));
         }
         if self.total > self.tolerated.saturating_add(ENOUGH) {
             return Err(self.refusal("reading stopped here"));
@@ -212,13 +197,8 @@ impl Ledger {
         if more > 0 {
             message.push_str("\n  and more:");
             for count in self.counts() {
-                let column = count
-                    .column
-                    .map_or_else(String::new, |column| format!(", column {column}"));
-                message.push_str(&format!(
-                    "\n  {}{column}: {} x {}",
-                    count.file, count.count, count.kind
-                ));
+                let column = count.column.map_or_else(String::new, |column| format!(", column {column}"));
+                message.push_str(&format!("\n  {}{column}: {} x {}", count.file, count.count, count.kind));
             }
         }
         Error::Input(message)

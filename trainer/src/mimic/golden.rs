@@ -26,10 +26,7 @@ pub(super) fn options(out: &Path) -> TaskOptions {
 }
 
 fn records(text: &str) -> Vec<csv::StringRecord> {
-    csv::Reader::from_reader(text.as_bytes())
-        .records()
-        .map(Result::unwrap)
-        .collect()
+    csv::Reader::from_reader(text.as_bytes()).records().map(Result::unwrap).collect()
 }
 
 /// Samples of a task in one split.
@@ -65,11 +62,7 @@ fn ids_labels_and_texts_of_the_core_tasks_equal_python() {
         let names: Vec<String> = records(&labels).iter().map(|row| row[0].to_owned()).collect();
         let expected = golden().join("expected").join(format!("{task}-labels.txt"));
         let expected = fs::read_to_string(expected).unwrap();
-        assert_eq!(
-            names,
-            expected.lines().collect::<Vec<_>>(),
-            "{task}: order of first appearance"
-        );
+        assert_eq!(names, expected.lines().collect::<Vec<_>>(), "{task}: order of first appearance");
     }
 }
 
@@ -82,10 +75,7 @@ fn ventilation_and_its_cohort_equal_python() {
 
     let table = |name: &str| golden().join("mimic3").join(format!("{name}.csv"));
     let stays = fs::read_to_string(table("ICUSTAYS")).unwrap();
-    let stays = records(&stays)
-        .into_iter()
-        .map(|row| row[3].parse().unwrap())
-        .collect::<Vec<u32>>();
+    let stays = records(&stays).into_iter().map(|row| row[3].parse().unwrap()).collect::<Vec<u32>>();
     let events = ventilation::events(
         &table("CHARTEVENTS"),
         &table("PROCEDUREEVENTS_MV"),
@@ -99,16 +89,9 @@ fn ventilation_and_its_cohort_equal_python() {
     for row in records(&text) {
         let moment = |text: &str| Timestamp::parse(text).unwrap();
         let (start, end) = (moment(&row[1]), moment(&row[2]));
-        expected
-            .entry(row[0].parse().unwrap())
-            .or_default()
-            .push(Event { start, end });
+        expected.entry(row[0].parse().unwrap()).or_default().push(Event { start, end });
     }
-    assert!(
-        expected.len() > 60,
-        "{} ventilated stays prove little",
-        expected.len()
-    );
+    assert!(expected.len() > 60, "{} ventilated stays prove little", expected.len());
     assert_eq!(events, expected);
 }
 
@@ -132,14 +115,8 @@ fn the_number_of_threads_changes_no_byte() {
     let folder = tempfile::tempdir().unwrap();
     let out = folder.path().join("tasks");
     let with_threads = |threads| {
-        let pool = rayon::ThreadPoolBuilder::new()
-            .num_threads(threads)
-            .build()
-            .unwrap();
-        let options = TaskOptions {
-            overwrite: true,
-            ..options(&out)
-        };
+        let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
+        let options = TaskOptions { overwrite: true, ..options(&out) };
         pool.install(|| prepare_tasks(&options)).unwrap();
         contents(&out)
     };
@@ -157,21 +134,13 @@ fn columns_in_lower_case_and_gzip_make_the_same_samples() {
         let end_of_header = bytes.iter().position(|b| *b == b'\n').unwrap();
         let mut changed = bytes.clone();
         changed[..end_of_header].make_ascii_lowercase();
-        let name = path
-            .file_name()
-            .unwrap()
-            .to_string_lossy()
-            .to_lowercase()
-            .replace(".csv", ".csv.gz");
+        let name = path.file_name().unwrap().to_string_lossy().to_lowercase().replace(".csv", ".csv.gz");
         let mut gzip = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
         std::io::Write::write_all(&mut gzip, &changed).unwrap();
         fs::write(tables.join(name), gzip.finish().unwrap()).unwrap();
     }
     let out = folder.path().join("tasks");
-    let changed = TaskOptions {
-        mimic3: tables,
-        ..options(&out)
-    };
+    let changed = TaskOptions { mimic3: tables, ..options(&out) };
     prepare_tasks(&changed).unwrap();
     for task in ["los", "mor", "pmv", "diag", "proc"] {
         assert_equal(&out, task, 15);
@@ -180,16 +149,11 @@ fn columns_in_lower_case_and_gzip_make_the_same_samples() {
 
 fn patients(out: &Path, task: &str) -> [Vec<String>; 3] {
     let admissions = fs::read_to_string(golden().join("mimic3/ADMISSIONS.csv")).unwrap();
-    let of_admission: HashMap<String, String> = records(&admissions)
-        .iter()
-        .map(|row| (row[2].to_owned(), row[1].to_owned()))
-        .collect();
+    let of_admission: HashMap<String, String> =
+        records(&admissions).iter().map(|row| (row[2].to_owned(), row[1].to_owned())).collect();
     ["train", "valid", "test"].map(|split| {
         let text = samples(out, task, split);
-        records(&text)
-            .iter()
-            .map(|row| of_admission[&row[0]].clone())
-            .collect()
+        records(&text).iter().map(|row| of_admission[&row[0]].clone()).collect()
     })
 }
 
@@ -197,29 +161,16 @@ fn patients(out: &Path, task: &str) -> [Vec<String>; 3] {
 fn no_patient_is_in_two_splits_and_the_report_says_where_one_may_be() {
     let folder = tempfile::tempdir().unwrap();
     for splits in [None, Some(golden().join("splits"))] {
-        let out = folder
-            .path()
-            .join(if splits.is_some() { "listed" } else { "hashed" });
-        let report = prepare_tasks(&TaskOptions {
-            splits,
-            ..options(&out)
-        })
-        .unwrap();
+        let out = folder.path().join(if splits.is_some() { "listed" } else { "hashed" });
+        let report = prepare_tasks(&TaskOptions { splits, ..options(&out) }).unwrap();
         for task in ["los", "mor", "diag", "proc"] {
             let [train, valid, test] = patients(&out, task);
             assert!(train.len() > 20 && test.len() > 5, "{task}");
-            assert!(
-                train
-                    .iter()
-                    .all(|patient| !valid.contains(patient) && !test.contains(patient))
-            );
+            assert!(train.iter().all(|patient| !valid.contains(patient) && !test.contains(patient)));
             assert!(valid.iter().all(|patient| !test.contains(patient)));
         }
         let said = |report: &TasksReport| {
-            report
-                .remarks
-                .iter()
-                .any(|remark| remark.starts_with("pmv is split by admission"))
+            report.remarks.iter().any(|remark| remark.starts_with("pmv is split by admission"))
         };
         assert!(said(&report), "{:?}", report.remarks);
     }
@@ -230,36 +181,19 @@ fn published_labels_of_ventilation_take_the_place_of_the_cohort() {
     let folder = tempfile::tempdir().unwrap();
     let first = folder.path().join("first");
     prepare_tasks(&options(&first)).unwrap();
-    let ids: Vec<String> = records(&samples(&first, "mor", "train"))
-        .iter()
-        .map(|row| row[0].to_owned())
-        .collect();
+    let ids: Vec<String> =
+        records(&samples(&first, "mor", "train")).iter().map(|row| row[0].to_owned()).collect();
     let labels = folder.path().join("labels.csv");
-    let rows = format!(
-        "split,HADM_ID,label\ntrain,{},1\nval,{},0\ntest,{},1\ntest,999,0\n",
-        ids[0], ids[1], ids[2]
-    );
+    let rows =
+        format!("split,HADM_ID,label\ntrain,{},1\nval,{},0\ntest,{},1\ntest,999,0\n", ids[0], ids[1], ids[2]);
     fs::write(&labels, rows).unwrap();
     let out = folder.path().join("second");
-    let report = prepare_tasks(&TaskOptions {
-        pmv_labels: Some(labels),
-        ..options(&out)
-    })
-    .unwrap();
-    for (split, id, label) in [
-        ("train", &ids[0], "1"),
-        ("valid", &ids[1], "0"),
-        ("test", &ids[2], "1"),
-    ] {
+    let report = prepare_tasks(&TaskOptions { pmv_labels: Some(labels), ..options(&out) }).unwrap();
+    for (split, id, label) in [("train", &ids[0], "1"), ("valid", &ids[1], "0"), ("test", &ids[2], "1")] {
         let rows = records(&samples(&out, "pmv", split));
         assert_eq!((rows.len(), &rows[0][0], &rows[0][2]), (1, id.as_str(), label));
     }
-    let with_note = report
-        .stages
-        .iter()
-        .find(|stage| stage.of == "pmv" && stage.stage == "with a note of mor");
-    assert_eq!(
-        with_note.map(|stage| (stage.rows_in, stage.rows_out)),
-        Some((4, 3))
-    );
+    let with_note =
+        report.stages.iter().find(|stage| stage.of == "pmv" && stage.stage == "with a note of mor");
+    assert_eq!(with_note.map(|stage| (stage.rows_in, stage.rows_out)), Some((4, 3)));
 }

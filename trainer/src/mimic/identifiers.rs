@@ -88,9 +88,7 @@ pub(super) fn scan(text: &str, line: u64) -> Vec<(IdentifierKind, u64)> {
     while at < text.len() {
         let mark = text[at..].find("[**").map_or(text.len(), |offset| at + offset);
         scan_unmarked(&text[at..mark], |kind, offset| found.push((kind, at + offset)));
-        at = text[mark..]
-            .find("**]")
-            .map_or(text.len(), |offset| mark + offset + 3);
+        at = text[mark..].find("**]").map_or(text.len(), |offset| mark + offset + 3);
     }
     let mut place = 0;
     let mut line = line;
@@ -143,11 +141,7 @@ impl Identifiers {
     /// Adds what [`scan`] found in `path`.
     pub(super) fn add(&mut self, path: &Path, found: &[(IdentifierKind, u64)]) {
         for (kind, line) in found {
-            let file = path
-                .file_name()
-                .unwrap_or_default()
-                .to_string_lossy()
-                .into_owned();
+            let file = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
             let (count, lines) = self.0.entry((file, *kind)).or_default();
             *count += 1;
             if lines.len() < LISTED {
@@ -157,12 +151,7 @@ impl Identifiers {
     }
 
     pub(super) fn into_counts(self) -> Vec<IdentifierCount> {
-        let count = |((file, kind), (count, lines))| IdentifierCount {
-            file,
-            kind,
-            count,
-            lines,
-        };
+        let count = |((file, kind), (count, lines))| IdentifierCount { file, kind, count, lines };
         self.0.into_iter().map(count).collect()
     }
 }

@@ -43,14 +43,8 @@ pub(super) fn admissions(
     tables: &mut Vec<TableRows>,
 ) -> Result<BTreeMap<u32, Admission>> {
     let path = table::require(folder, "ADMISSIONS")?;
-    let columns = &[
-        "HADM_ID",
-        "SUBJECT_ID",
-        "ADMITTIME",
-        "DISCHTIME",
-        "ADMISSION_TYPE",
-        "HOSPITAL_EXPIRE_FLAG",
-    ];
+    let columns =
+        &["HADM_ID", "SUBJECT_ID", "ADMITTIME", "DISCHTIME", "ADMISSION_TYPE", "HOSPITAL_EXPIRE_FLAG"];
     let mut admissions = BTreeMap::new();
     let counts = table::read(&path, columns, ledger, |row| {
         let id = row.number(0)?;
@@ -104,24 +98,19 @@ pub(super) fn icu_stays(
 ) -> Result<Vec<IcuStay>> {
     let mut stays = Vec::new();
     let mut seen = HashSet::new();
-    let counts = table::read(
-        path,
-        &["ICUSTAY_ID", "HADM_ID", "SUBJECT_ID", "INTIME"],
-        ledger,
-        |row| {
-            let stay = IcuStay {
-                id: row.number(0)?,
-                admission: row.number(1)?,
-                subject: row.number(2)?,
-                admitted: row.timestamp(3)?,
-            };
-            if !seen.insert(stay.id) {
-                return Err(row.defect(DefectKind::DuplicateId, 0));
-            }
-            stays.push(stay);
-            Ok(())
-        },
-    )?;
+    let counts = table::read(path, &["ICUSTAY_ID", "HADM_ID", "SUBJECT_ID", "INTIME"], ledger, |row| {
+        let stay = IcuStay {
+            id: row.number(0)?,
+            admission: row.number(1)?,
+            subject: row.number(2)?,
+            admitted: row.timestamp(3)?,
+        };
+        if !seen.insert(stay.id) {
+            return Err(row.defect(DefectKind::DuplicateId, 0));
+        }
+        stays.push(stay);
+        Ok(())
+    })?;
     counts.refuse_empty(path)?;
     tables.push(TableRows::new(path, counts));
     Ok(stays)

@@ -122,23 +122,13 @@ impl NotesReport {
     pub fn table(&self) -> String {
         let mut lines = stage_lines(&self.stages);
         for split in &self.splits {
-            let SplitNotes {
-                name,
-                path,
-                notes,
-                sequences,
-                tokens,
-            } = split;
+            let SplitNotes { name, path, notes, sequences, tokens } = split;
             lines.push(format!(
                 "{name:6} {notes:>10} notes {sequences:>10} sequences {tokens:>12} tokens  {}",
                 self.out.join(path).display()
             ));
         }
-        let Leak {
-            patients,
-            notes,
-            share,
-        } = self.leak;
+        let Leak { patients, notes, share } = self.leak;
         lines.push(format!(
             "leak: {patients} patients are in training and elsewhere, with {notes} notes elsewhere ({:.2} % of those)",
             100.0 * share
@@ -157,26 +147,18 @@ impl NotesReport {
 /// nothing is then left in `out`.
 pub fn prepare_notes(options: &NoteOptions) -> Result<NotesReport> {
     if options.packing && options.tokenizer.is_none() {
-        return Err(Error::Input(
-            "--packing lays token ids end to end; give --tokenizer".to_owned(),
-        ));
+        return Err(Error::Input("--packing lays token ids end to end; give --tokenizer".to_owned()));
     }
     let folder = NewFolder::create(&options.out, options.overwrite)?;
     let within = options.mimic4_note.join("note");
-    let source = if within.is_dir() {
-        &within
-    } else {
-        &options.mimic4_note
-    };
+    let source = if within.is_dir() { &within } else { &options.mimic4_note };
     let paths = TABLES.map(|(name, _)| table::require(source, name));
     let paths: Vec<PathBuf> = paths.into_iter().collect::<Result<_>>()?;
     let mut ledger = Ledger::new(options.skip_bad_rows);
     let mut writer = Writer::create(options, folder.path())?;
     if options.split == NoteSplit::Note {
-        let count = paths
-            .iter()
-            .map(|path| count_notes(path, options.skip_bad_rows))
-            .sum::<Result<usize>>()?;
+        let count =
+            paths.iter().map(|path| count_notes(path, options.skip_bad_rows)).sum::<Result<usize>>()?;
         writer.is_test = Some(numpy_split::test_places(count, count.div_ceil(10), AUTHORS_SEED));
     }
     let mut tables = Vec::new();
@@ -187,11 +169,7 @@ pub fn prepare_notes(options: &NoteOptions) -> Result<NotesReport> {
         let counts = writer.read(path, &mut ledger)?;
         counts.refuse_empty(path)?;
         let kept = writer.notes - before;
-        stages.chain(
-            name,
-            counts.rows,
-            &[("rows without a defect", counts.used), ("with a text", kept)],
-        );
+        stages.chain(name, counts.rows, &[("rows without a defect", counts.used), ("with a text", kept)]);
         if counts.rows != published {
             remarks.push(format!(
                 "{name} has {} rows and version 2.2 has {published}: another version, or a part of it",
@@ -331,20 +309,13 @@ impl Writer {
                     let file = BufWriter::with_capacity(1 << 18, File::create(&path).at(&path)?);
                     Ok((path, file))
                 };
-                (
-                    Output::Text(splits.iter().map(create).collect::<Result<_>>()?),
-                    None,
-                )
+                (Output::Text(splits.iter().map(create).collect::<Result<_>>()?), None)
             }
         };
         Ok(Self {
             output,
             tokenizer,
-            cut: if options.packing {
-                usize::MAX
-            } else {
-                options.max_tokens
-            },
+            cut: if options.packing { usize::MAX } else { options.max_tokens },
             splits,
             is_test: None,
             notes: 0,
@@ -373,12 +344,7 @@ impl Writer {
             self.of_patient.entry(subject).or_default()[split as usize] += 1;
             let text = row.text(2).into_owned();
             self.pending_bytes += text.len();
-            self.pending.push(Pending {
-                id: row.text(0).into_owned(),
-                split,
-                text,
-                line: row.line_of(2),
-            });
+            self.pending.push(Pending { id: row.text(0).into_owned(), split, text, line: row.line_of(2) });
             if self.pending_bytes >= BYTES_AT_ONCE {
                 self.write_pending(path)?;
             }
@@ -405,11 +371,7 @@ impl Writer {
         for (note, finished) in pending.iter().zip(finished) {
             let (finished, found) = finished?;
             self.identifiers.add(path, &found);
-            let place = self
-                .splits
-                .iter()
-                .position(|split| *split == note.split)
-                .expect("a split of these");
+            let place = self.splits.iter().position(|split| *split == note.split).expect("a split of these");
             match (&mut self.output, finished) {
                 (Output::Tokens(corpora), Finished::Ids(ids)) => corpora[place].push(&ids)?,
                 (Output::Text(files), Finished::Text(text)) => {
@@ -424,19 +386,13 @@ impl Writer {
 
     #[expect(clippy::cast_precision_loss, reason = "counts of notes to print a share")]
     fn leak(&self) -> Leak {
-        let straddling = self
-            .of_patient
-            .values()
-            .filter(|[train, valid, test]| *train > 0 && valid + test > 0);
+        let straddling =
+            self.of_patient.values().filter(|[train, valid, test]| *train > 0 && valid + test > 0);
         let (patients, notes) = straddling.fold((0, 0), |(patients, notes), [_, valid, test]| {
             (patients + 1, notes + u64::from(valid + test))
         });
         let outside = self.counts[1] + self.counts[2];
-        Leak {
-            patients,
-            notes,
-            share: notes as f64 / outside.max(1) as f64,
-        }
+        Leak { patients, notes, share: notes as f64 / outside.max(1) as f64 }
     }
 
     fn finish(self) -> Result<Vec<SplitNotes>> {

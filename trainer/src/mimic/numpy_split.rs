@@ -33,9 +33,7 @@ impl Mt19937 {
         for i in 1..WORDS {
             let before = state[i - 1];
             let place = u32::try_from(i).expect("below 624");
-            state[i] = 1_812_433_253_u32
-                .wrapping_mul(before ^ (before >> 30))
-                .wrapping_add(place);
+            state[i] = 1_812_433_253_u32.wrapping_mul(before ^ (before >> 30)).wrapping_add(place);
         }
         Self { state, next: WORDS }
     }
@@ -85,10 +83,7 @@ mod tests {
         assert_eq!(places.len(), 100);
         assert_eq!(places[..8], [21, 29, 40, 60, 78, 89, 99, 108]);
         assert_eq!(
-            (
-                places.iter().sum::<usize>(),
-                places.iter().map(|p| p * p).sum::<usize>()
-            ),
+            (places.iter().sum::<usize>(), places.iter().map(|p| p * p).sum::<usize>()),
             (52_218, 35_211_274)
         );
     }

@@ -23,11 +23,7 @@ pub struct TableRows {
 impl TableRows {
     pub(super) fn new(path: &Path, counts: Counts) -> Self {
         Self {
-            file: path
-                .file_name()
-                .unwrap_or_default()
-                .to_string_lossy()
-                .into_owned(),
+            file: path.file_name().unwrap_or_default().to_string_lossy().into_owned(),
             rows: counts.rows,
             used: counts.used,
         }
@@ -40,10 +36,7 @@ impl Counts {
     pub(super) fn refuse_empty(self, path: &Path) -> Result<()> {
         if self.rows == 0 {
             let kind = DefectKind::EmptyTable;
-            return Err(Error::Input(format!(
-                "{}:2: {kind}: a header and no row",
-                path.display()
-            )));
+            return Err(Error::Input(format!("{}:2: {kind}: a header and no row", path.display())));
         }
         Ok(())
     }
@@ -69,12 +62,7 @@ pub(super) struct Stages(Vec<Stage>);
 impl Stages {
     /// Adds a stage that keeps `rows_out` of `rows_in`.
     pub(super) fn add(&mut self, of: &str, stage: &str, rows_in: u64, rows_out: u64) {
-        self.0.push(Stage {
-            of: of.to_owned(),
-            stage: stage.to_owned(),
-            rows_in,
-            rows_out,
-        });
+        self.0.push(Stage { of: of.to_owned(), stage: stage.to_owned(), rows_in, rows_out });
     }
 
     /// Adds a chain of stages, each fed by the one before.
@@ -118,11 +106,7 @@ pub struct Compared {
 
 impl Compared {
     fn new(ours: u64, paper: u64) -> Self {
-        Self {
-            ours,
-            paper,
-            difference: ours.cast_signed() - paper.cast_signed(),
-        }
+        Self { ours, paper, difference: ours.cast_signed() - paper.cast_signed() }
     }
 }
 
@@ -138,10 +122,7 @@ const TABLE_1: [(&str, [u64; 4]); 5] = [
 impl Table1Row {
     /// Of a task of the paper.
     pub(super) fn new(task: &str, classes: u64, notes: [u64; 3]) -> Self {
-        let (_, paper) = TABLE_1
-            .into_iter()
-            .find(|(name, _)| *name == task)
-            .expect("a task of the paper");
+        let (_, paper) = TABLE_1.into_iter().find(|(name, _)| *name == task).expect("a task of the paper");
         Self {
             task: task.to_owned(),
             classes: Compared::new(classes, paper[0]),
@@ -194,10 +175,8 @@ impl TasksReport {
         let mut lines = stage_lines(&self.stages);
         lines.push(String::new());
         lines.push("Table 1: ours, the paper's, the difference".to_owned());
-        lines.push(format!(
-            "  {:5} {:>25} {:>27} {:>24} {:>25}",
-            "task", "classes", "train", "valid", "test"
-        ));
+        lines
+            .push(format!("  {:5} {:>25} {:>27} {:>24} {:>25}", "task", "classes", "train", "valid", "test"));
         for row in &self.table1 {
             let cell = |c: &Compared| format!("{:>7} {:>7} {:>+8}", c.ours, c.paper, c.difference);
             lines.push(format!(
@@ -221,21 +200,9 @@ impl TasksReport {
 
 /// The stages as a table.
 pub(super) fn stage_lines(stages: &[Stage]) -> Vec<String> {
-    let width = stages
-        .iter()
-        .map(|s| s.stage.chars().count())
-        .max()
-        .unwrap_or_default();
-    let mut lines = vec![format!(
-        "{:6} {:width$} {:>12} {:>12}",
-        "of", "kept", "rows in", "rows out"
-    )];
-    let line = |s: &Stage| {
-        format!(
-            "{:6} {:width$} {:>12} {:>12}",
-            s.of, s.stage, s.rows_in, s.rows_out
-        )
-    };
+    let width = stages.iter().map(|s| s.stage.chars().count()).max().unwrap_or_default();
+    let mut lines = vec![format!("{:6} {:width$} {:>12} {:>12}", "of", "kept", "rows in", "rows out")];
+    let line = |s: &Stage| format!("{:6} {:width$} {:>12} {:>12}", s.of, s.stage, s.rows_in, s.rows_out);
     lines.extend(stages.iter().map(line));
     lines
 }
@@ -243,14 +210,8 @@ pub(super) fn stage_lines(stages: &[Stage]) -> Vec<String> {
 /// One line a kind of tolerated defect.
 pub(super) fn defect_lines(defects: &[DefectCount]) -> Vec<String> {
     let line = |d: &DefectCount| {
-        let column = d
-            .column
-            .as_deref()
-            .map_or_else(String::new, |column| format!(" column {column}"));
-        format!(
-            "tolerated: {}{column}: {} x {}, first at line {}",
-            d.file, d.count, d.kind, d.lines[0]
-        )
+        let column = d.column.as_deref().map_or_else(String::new, |column| format!(" column {column}"));
+        format!("tolerated: {}{column}: {} x {}, first at line {}", d.file, d.count, d.kind, d.lines[0])
     };
     defects.iter().map(line).collect()
 }

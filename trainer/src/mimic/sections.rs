@@ -41,11 +41,8 @@ pub fn admission_note(summary: &str) -> Option<String> {
     if bodies[..MAIN_SECTIONS].iter().all(String::is_empty) {
         return None;
     }
-    let blocks: Vec<String> = SECTIONS
-        .iter()
-        .zip(bodies)
-        .map(|((label, _), body)| format!("{label}: {body}"))
-        .collect();
+    let blocks: Vec<String> =
+        SECTIONS.iter().zip(bodies).map(|((label, _), body)| format!("{label}: {body}")).collect();
     Some(blocks.join("\n\n"))
 }
 
@@ -72,9 +69,7 @@ fn body(marked: &str, header: &str) -> String {
 
 /// Whether `text` begins with a character or more and a colon, with no bracket, backslash, bar, dot or digit before it.
 fn begins_with_header(text: &str) -> bool {
-    let run = text
-        .chars()
-        .take_while(|c| !matches!(c, '(' | ')' | '\\' | '|' | '.') && !is_digit(*c));
+    let run = text.chars().take_while(|c| !matches!(c, '(' | ')' | '\\' | '|' | '.') && !is_digit(*c));
     run.skip(1).any(|c| c == ':')
 }
 
@@ -86,14 +81,8 @@ mod tests {
 
     fn block(note: &str, label: &str) -> String {
         let blocks: Vec<&str> = note.split("\n\n").collect();
-        let block = blocks
-            .iter()
-            .find(|block| block.starts_with(label))
-            .expect("every label stands");
-        block[label.len()..]
-            .strip_prefix(": ")
-            .expect("colon and blank")
-            .to_owned()
+        let block = blocks.iter().find(|block| block.starts_with(label)).expect("every label stands");
+        block[label.len()..].strip_prefix(": ").expect("colon and blank").to_owned()
     }
 
     #[test]
@@ -115,25 +104,14 @@ mod tests {
         assert_eq!(block(&note, "CHIEF COMPLAINT"), "Allergies: Penicillin");
         assert_eq!(block(&note, "ALLERGIES"), "Penicillin");
         let text = "Chief Complaint:\n\n\nAllergies:\nNKDA\n\nPresent illness: ill\n\nEnd:";
-        assert_eq!(
-            block(&admission_note(text).expect("a note"), "CHIEF COMPLAINT"),
-            ""
-        );
+        assert_eq!(block(&admission_note(text).expect("a note"), "CHIEF COMPLAINT"), "");
     }
 
     #[test]
     fn a_note_without_main_sections_is_none() {
         assert_eq!(admission_note("Allergies:\nNKDA\n\nSex: F"), None);
-        assert_eq!(
-            admission_note("Chief Complaint:\r\npain\r\n\r\nAllergies:\r\nnone"),
-            None,
-            "CRLF"
-        );
-        assert_eq!(
-            admission_note("Chief Complaint: pain\n \nAllergies: none"),
-            None,
-            "no blank line"
-        );
+        assert_eq!(admission_note("Chief Complaint:\r\npain\r\n\r\nAllergies:\r\nnone"), None, "CRLF");
+        assert_eq!(admission_note("Chief Complaint: pain\n \nAllergies: none"), None, "no blank line");
         assert_eq!(admission_note(""), None);
     }
 

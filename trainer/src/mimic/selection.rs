@@ -87,22 +87,10 @@ pub(super) fn select(
     stages: &mut Stages,
     identifiers: &mut Identifiers,
 ) -> Result<(Summaries, TableRows)> {
-    let columns = &[
-        "ROW_ID",
-        "SUBJECT_ID",
-        "HADM_ID",
-        "CHARTDATE",
-        "CHARTTIME",
-        "CATEGORY",
-        "DESCRIPTION",
-        "TEXT",
-    ];
+    let columns =
+        &["ROW_ID", "SUBJECT_ID", "HADM_ID", "CHARTDATE", "CHARTTIME", "CATEGORY", "DESCRIPTION", "TEXT"];
     let [row_id, subject, hadm, date, time, category, description, text] = [0, 1, 2, 3, 4, 5, 6, 7];
-    let adults: HashSet<u32> = admissions
-        .iter()
-        .filter(|(_, a)| !a.newborn)
-        .map(|(id, _)| *id)
-        .collect();
+    let adults: HashSet<u32> = admissions.iter().filter(|(_, a)| !a.newborn).map(|(id, _)| *id).collect();
     let mut texts = BufWriter::with_capacity(1 << 20, tempfile::tempfile_in(spill).at(spill)?);
     let mut spilled = 0;
     let mut candidates = Vec::new();
@@ -144,13 +132,8 @@ pub(super) fn select(
             admission,
             subject,
             is_report: row.text(description) == "Report",
-            digest: Sha256::digest(content.as_bytes())[..16]
-                .try_into()
-                .expect("a digest has 32 bytes"),
-            text: Span {
-                start: spilled,
-                bytes: content.len(),
-            },
+            digest: Sha256::digest(content.as_bytes())[..16].try_into().expect("a digest has 32 bytes"),
+            text: Span { start: spilled, bytes: content.len() },
         });
         spilled += content.len() as u64;
         Ok(())
@@ -172,10 +155,7 @@ pub(super) fn select(
     );
     let summaries = Summaries {
         all,
-        texts: texts
-            .into_inner()
-            .map_err(std::io::IntoInnerError::into_error)
-            .at(spill)?,
+        texts: texts.into_inner().map_err(std::io::IntoInnerError::into_error).at(spill)?,
         folder: spill.to_owned(),
     };
     Ok((summaries, TableRows::new(path, counts)))
@@ -187,11 +167,8 @@ fn join(mut candidates: Vec<Candidate>) -> (Vec<Summary>, u64, u64) {
     // Without a date last; the sort is stable.
     candidates.sort_by_key(|candidate| (candidate.charted.is_none(), candidate.charted));
     let mut later = HashSet::new();
-    let mut is_last: Vec<bool> = candidates
-        .iter()
-        .rev()
-        .map(|candidate| later.insert(candidate.digest))
-        .collect();
+    let mut is_last: Vec<bool> =
+        candidates.iter().rev().map(|candidate| later.insert(candidate.digest)).collect();
     is_last.reverse();
     drop(later);
     let mut by_admission: BTreeMap<u32, (Summary, bool)> = BTreeMap::new();
@@ -199,11 +176,7 @@ fn join(mut candidates: Vec<Candidate>) -> (Vec<Summary>, u64, u64) {
     for (candidate, _) in candidates.into_iter().zip(is_last).filter(|(_, last)| *last) {
         kept += 1;
         let (summary, has_report) = by_admission.entry(candidate.admission).or_insert_with(|| {
-            let summary = Summary {
-                admission: candidate.admission,
-                subject: None,
-                texts: Vec::new(),
-            };
+            let summary = Summary { admission: candidate.admission, subject: None, texts: Vec::new() };
             (summary, false)
         });
         summary.texts.push(candidate.text);

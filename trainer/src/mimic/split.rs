@@ -132,11 +132,7 @@ fn list(folder: &Path, names: &[&str]) -> Result<PathBuf> {
             return Ok(path);
         }
     }
-    let message = format!(
-        "{}: no patient list {}.csv",
-        folder.display(),
-        names.join(".csv or ")
-    );
+    let message = format!("{}: no patient list {}.csv", folder.display(), names.join(".csv or "));
     Err(Error::Input(message))
 }
 

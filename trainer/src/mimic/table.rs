@@ -57,16 +57,12 @@ pub(super) fn find(folder: &Path, name: &str) -> Result<Option<PathBuf>> {
 /// [`Error::Input`] if it is not.
 pub(super) fn require(folder: &Path, name: &str) -> Result<PathBuf> {
     find(folder, name)?.ok_or_else(|| {
-        Error::Input(format!(
-            "{}: no table {name} ({name}.csv or {name}.csv.gz)",
-            folder.display()
-        ))
+        Error::Input(format!("{}: no table {name} ({name}.csv or {name}.csv.gz)", folder.display()))
     })
 }
 
 fn is_gzip(path: &Path) -> bool {
-    path.extension()
-        .is_some_and(|ending| ending.eq_ignore_ascii_case("gz"))
+    path.extension().is_some_and(|ending| ending.eq_ignore_ascii_case("gz"))
 }
 
 /// A row whose fields are UTF-8 and as many as the header's. Columns are named by their place in the list the table was
@@ -162,11 +158,7 @@ pub(super) fn read(
     mut use_row: impl FnMut(&Row<'_>) -> std::result::Result<(), Problem>,
 ) -> Result<Counts> {
     let bytes = fs::metadata(path).at(path)?.len();
-    let title = path
-        .file_name()
-        .unwrap_or_default()
-        .to_string_lossy()
-        .into_owned();
+    let title = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
     let mut progress = Progress::of_bytes(&title, bytes);
     let (input, done) = open(path)?;
     let mut reader = Reader::new(input);
@@ -189,16 +181,9 @@ pub(super) fn read(
         let line = record.line();
         let result = if record.len() == width {
             match record.text() {
-                Ok(text) => use_row(&Row {
-                    record: text,
-                    places: &places,
-                    names: columns,
-                }),
+                Ok(text) => use_row(&Row { record: text, places: &places, names: columns }),
                 Err(field) => {
-                    let column = places
-                        .iter()
-                        .position(|place| *place == field)
-                        .map(|i| columns[i]);
+                    let column = places.iter().position(|place| *place == field).map(|i| columns[i]);
                     let kind = DefectKind::InvalidUtf8;
                     Err(Defect { kind, column }.into())
                 }
@@ -235,10 +220,7 @@ fn read_header(
         Ok(Some(header)) => header,
         Ok(None) => {
             let kind = DefectKind::EmptyTable;
-            return Err(Error::Input(format!(
-                "{}:1: {kind}: there is no header",
-                path.display()
-            )));
+            return Err(Error::Input(format!("{}:1: {kind}: there is no header", path.display())));
         }
         Err(stop) => {
             let (line, kind) = stop_kind(path, 1, stop)?;
@@ -247,22 +229,13 @@ fn read_header(
             return Ok(None);
         }
     };
-    let names: Vec<String> = (0..header.len())
-        .map(|i| String::from_utf8_lossy(&header.field(i)).to_uppercase())
-        .collect();
+    let names: Vec<String> =
+        (0..header.len()).map(|i| String::from_utf8_lossy(&header.field(i)).to_uppercase()).collect();
     let place = |column: &&str| names.iter().position(|name| name == &column.to_uppercase());
-    let missing: Vec<&str> = columns
-        .iter()
-        .filter(|column| place(column).is_none())
-        .copied()
-        .collect();
+    let missing: Vec<&str> = columns.iter().filter(|column| place(column).is_none()).copied().collect();
     if !missing.is_empty() {
         let kind = DefectKind::MissingColumn;
-        return Err(Error::Input(format!(
-            "{}:1: {kind} {}",
-            path.display(),
-            missing.join(", ")
-        )));
+        return Err(Error::Input(format!("{}:1: {kind} {}", path.display(), missing.join(", "))));
     }
     Ok(Some((names.len(), columns.iter().filter_map(place).collect())))
 }
@@ -283,10 +256,7 @@ fn stop_kind(path: &Path, line: u64, stop: Stop) -> Result<(u64, DefectKind)> {
 /// The content of `path`, and a count of the bytes read of the file itself.
 fn open(path: &Path) -> Result<(Box<dyn Read>, Arc<AtomicU64>)> {
     let done = Arc::new(AtomicU64::new(0));
-    let file = Counted {
-        file: File::open(path).at(path)?,
-        done: Arc::clone(&done),
-    };
+    let file = Counted { file: File::open(path).at(path)?, done: Arc::clone(&done) };
     let input: Box<dyn Read> = if is_gzip(path) {
         Box::new(MultiGzDecoder::new(io::BufReader::with_capacity(1 << 18, file)))
     } else {

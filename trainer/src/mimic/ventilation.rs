@@ -32,33 +32,15 @@ const GAP: i64 = 8 * HOUR;
 /// Settings that only a ventilator has.
 const SETTINGS: &[(&str, &[u32])] = &[
     ("minute volume", &[445, 448, 449, 450, 1340, 1486, 1600, 224687]),
-    (
-        "tidal volume",
-        &[639, 654, 681, 682, 683, 684, 224684, 224685, 224686],
-    ),
-    (
-        "airway pressure",
-        &[218, 436, 535, 444, 459, 224697, 224695, 224696, 224746, 224747],
-    ),
-    (
-        "inspiratory pressure",
-        &[221, 1, 1211, 1655, 2000, 226873, 224738, 224419, 224750, 227187],
-    ),
+    ("tidal volume", &[639, 654, 681, 682, 683, 684, 224684, 224685, 224686]),
+    ("airway pressure", &[218, 436, 535, 444, 459, 224697, 224695, 224696, 224746, 224747]),
+    ("inspiratory pressure", &[221, 1, 1211, 1655, 2000, 226873, 224738, 224419, 224750, 227187]),
     ("plateau pressure", &[543]),
-    (
-        "airway pressure release",
-        &[5865, 5866, 224705, 224706, 224707, 224709],
-    ),
-    (
-        "end-expiratory pressure",
-        &[60, 437, 505, 506, 686, 220339, 224700],
-    ),
+    ("airway pressure release", &[5865, 5866, 224705, 224706, 224707, 224709]),
+    ("end-expiratory pressure", &[60, 437, 505, 506, 686, 220339, 224700]),
     ("high pressure relief", &[3459]),
     ("pressure control", &[501, 502, 503, 224702]),
-    (
-        "time cycled pressure control",
-        &[223, 667, 668, 669, 670, 671, 672],
-    ),
+    ("time cycled pressure control", &[223, 667, 668, 669, 670, 671, 672]),
     ("pressure support", &[224701]),
 ];
 
@@ -131,10 +113,7 @@ impl Items {
             items.for_each(|item| flags[item as usize] = true);
             flags
         };
-        Self {
-            may_be_sign: flags(&mut settings().chain(others)),
-            is_setting: flags(&mut settings()),
-        }
+        Self { may_be_sign: flags(&mut settings().chain(others)), is_setting: flags(&mut settings()) }
     }
 
     fn may_be_sign(&self, item: u32) -> bool {
@@ -239,28 +218,19 @@ pub(super) fn events(
     })?;
     counts.refuse_empty(chart_events)?;
     tables.push(TableRows::new(chart_events, counts));
-    let counts = table::read(
-        procedure_events,
-        &["ICUSTAY_ID", "ITEMID", "STARTTIME"],
-        ledger,
-        |row| {
-            let (item, time) = (row.number(1)?, row.timestamp(2)?);
-            if EXTUBATIONS.contains(&item)
-                && let Some(stay) = row.optional_number(0)?.and_then(|stay| stays.get_mut(&stay))
-            {
-                stay.push(time, EXTUBATED);
-            }
-            Ok(())
-        },
-    )?;
+    let counts = table::read(procedure_events, &["ICUSTAY_ID", "ITEMID", "STARTTIME"], ledger, |row| {
+        let (item, time) = (row.number(1)?, row.timestamp(2)?);
+        if EXTUBATIONS.contains(&item)
+            && let Some(stay) = row.optional_number(0)?.and_then(|stay| stays.get_mut(&stay))
+        {
+            stay.push(time, EXTUBATED);
+        }
+        Ok(())
+    })?;
     counts.refuse_empty(procedure_events)?;
     tables.push(TableRows::new(procedure_events, counts));
     let durations = |(stay, signed): (u32, Signed)| (stay, stay_events(&signed.into_moments()));
-    Ok(stays
-        .into_iter()
-        .map(durations)
-        .filter(|(_, events)| !events.is_empty())
-        .collect())
+    Ok(stays.into_iter().map(durations).filter(|(_, events)| !events.is_empty()).collect())
 }
 
 /// Events in the signs of one stay, which are in the order of time.
@@ -282,13 +252,7 @@ fn stay_events(moments: &[(Timestamp, Signs)]) -> Vec<Event> {
             events.extend(current.take());
         }
         if counts {
-            let (event, has_ventilation) = current.get_or_insert((
-                Event {
-                    start: time,
-                    end: time,
-                },
-                false,
-            ));
+            let (event, has_ventilation) = current.get_or_insert((Event { start: time, end: time }, false));
             event.end = time;
             *has_ventilation |= ventilated;
             after_extubation = signs & EXTUBATED != 0;
@@ -309,37 +273,20 @@ mod tests {
     use super::*;
 
     fn spans(moments: &[(i64, Signs)]) -> Vec<(i64, i64)> {
-        let moments: Vec<_> = moments
-            .iter()
-            .map(|(hour, signs)| (Timestamp(hour * HOUR), *signs))
-            .collect();
-        stay_events(&moments)
-            .iter()
-            .map(|e| (e.start.0 / HOUR, e.end.0 / HOUR))
-            .collect()
+        let moments: Vec<_> = moments.iter().map(|(hour, signs)| (Timestamp(hour * HOUR), *signs)).collect();
+        stay_events(&moments).iter().map(|e| (e.start.0 / HOUR, e.end.0 / HOUR)).collect()
     }
 
     #[test]
     fn events_end_at_extubation_oxygen_and_long_gaps() {
         let (v, o, e) = (VENTILATED, OXYGEN, EXTUBATED);
-        assert_eq!(
-            spans(&[(0, v), (8, v), (16, v), (25, v), (26, v)]),
-            [(0, 16), (25, 26)]
-        );
+        assert_eq!(spans(&[(0, v), (8, v), (16, v), (25, v), (26, v)]), [(0, 16), (25, 26)]);
         assert_eq!(spans(&[(0, v), (3, e), (4, v), (6, v)]), [(0, 3), (4, 6)]);
         assert_eq!(spans(&[(0, v), (2, v), (3, o), (4, v), (5, v)]), [(0, 2), (4, 5)]);
-        assert_eq!(
-            spans(&[(0, v), (2, v | o), (3, v)]),
-            [(0, 3)],
-            "oxygen beside a ventilator"
-        );
+        assert_eq!(spans(&[(0, v), (2, v | o), (3, v)]), [(0, 3)], "oxygen beside a ventilator");
         assert_eq!(spans(&[(0, o), (1, e), (2, e)]), [], "never ventilated");
         assert_eq!(spans(&[(0, v), (1, o), (2, v)]), [], "events of a moment");
-        assert_eq!(
-            spans(&[(0, v), (20, e)]),
-            [(0, 20)],
-            "an extubation belongs to the ventilation before"
-        );
+        assert_eq!(spans(&[(0, v), (20, e)]), [(0, 20)], "an extubation belongs to the ventilation before");
         assert_eq!(spans(&[(0, v), (1, e | v), (2, v), (3, v)]), [(0, 1), (2, 3)]);
     }
 
@@ -347,18 +294,13 @@ mod tests {
     fn signs_of_a_moment_are_taken_together_however_many_rows_it_has() {
         let mut signed = Signed::default();
         for row in 0..10_000_i64 {
-            signed.push(
-                Timestamp(-5 + row % 7),
-                if row % 3 == 0 { OXYGEN } else { VENTILATED },
-            );
+            signed.push(Timestamp(-5 + row % 7), if row % 3 == 0 { OXYGEN } else { VENTILATED });
         }
         assert!(signed.0.capacity() < 300, "{}", signed.0.capacity());
         let moments = signed.into_moments();
         assert_eq!(moments.len(), 7);
         assert!(
-            moments
-                .iter()
-                .all(|(time, signs)| *signs == VENTILATED | OXYGEN && (-5..2).contains(&time.0))
+            moments.iter().all(|(time, signs)| *signs == VENTILATED | OXYGEN && (-5..2).contains(&time.0))
         );
     }
 }

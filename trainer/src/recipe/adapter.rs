@@ -172,20 +172,12 @@ impl Adapter {
             ("use_rslora", self.use_rslora.is_some(), &[Lora]),
             ("adapter_len", self.adapter_len.is_some(), &[AdaptionPrompt]),
             ("adapter_layers", self.adapter_layers.is_some(), &[AdaptionPrompt]),
-            (
-                "virtual_tokens",
-                self.virtual_tokens.is_some(),
-                &[Prefix, Prompt, PTuning],
-            ),
+            ("virtual_tokens", self.virtual_tokens.is_some(), &[Prefix, Prompt, PTuning]),
             ("projection", self.projection.is_some(), &[Prefix]),
             ("zero_init", self.zero_init.is_some(), &[Prefix]),
             ("init_text", self.init_text.is_some(), &[Prompt]),
             ("encoder", self.encoder.is_some(), &[PTuning]),
-            (
-                "encoder_hidden_size",
-                self.encoder_hidden_size.is_some(),
-                &[Prefix, PTuning],
-            ),
+            ("encoder_hidden_size", self.encoder_hidden_size.is_some(), &[Prefix, PTuning]),
             ("encoder_layers", self.encoder_layers.is_some(), &[PTuning]),
         ]
         .into_iter()
@@ -200,10 +192,7 @@ impl Adapter {
     pub fn check(&self) -> Result<(), String> {
         let name = &self.name;
         if self.path.is_some() {
-            let named = self
-                .method
-                .map(|_| "method")
-                .or(self.given().next().map(|(key, _)| key));
+            let named = self.method.map(|_| "method").or(self.given().next().map(|(key, _)| key));
             return match named {
                 None => Ok(()),
                 Some(key) => Err(format!(
@@ -214,18 +203,13 @@ impl Adapter {
         let config = self.config(Path::new(""), LLAMA_TARGETS);
         let method = self.method.unwrap_or_default();
         if let Some((key, _)) = self.given().find(|(_, methods)| !methods.contains(&method)) {
-            return Err(format!(
-                "\"{name}\" has the method {}, which has no {key}",
-                config.method()
-            ));
+            return Err(format!("\"{name}\" has the method {}, which has no {key}", config.method()));
         }
         if self.encoder_hidden_size.is_some()
             && method == AdapterMethod::Prefix
             && self.projection != Some(true)
         {
-            return Err(format!(
-                "\"{name}\" has an encoder_hidden_size, which needs projection = true"
-            ));
+            return Err(format!("\"{name}\" has an encoder_hidden_size, which needs projection = true"));
         }
         config.validate(name).map_err(|e| e.to_string())
     }
@@ -252,27 +236,12 @@ mod tests {
             assert_eq!(read(text).check(), Ok(()), "{text}");
         }
         for (text, named) in [
-            (
-                "name = \"a\"\nmethod = \"prefix\"\nr = 4",
-                "prefix, which has no r",
-            ),
-            (
-                "name = \"a\"\nvirtual_tokens = 4",
-                "lora, which has no virtual_tokens",
-            ),
-            (
-                "name = \"a\"\nmethod = \"prefix\"\nencoder_hidden_size = 4",
-                "projection = true",
-            ),
-            (
-                "name = \"a\"\nmethod = \"prompt\"\nvirtual_tokens = 0",
-                "num_virtual_tokens = 0",
-            ),
+            ("name = \"a\"\nmethod = \"prefix\"\nr = 4", "prefix, which has no r"),
+            ("name = \"a\"\nvirtual_tokens = 4", "lora, which has no virtual_tokens"),
+            ("name = \"a\"\nmethod = \"prefix\"\nencoder_hidden_size = 4", "projection = true"),
+            ("name = \"a\"\nmethod = \"prompt\"\nvirtual_tokens = 0", "num_virtual_tokens = 0"),
             ("name = \"a\"\npath = \"p\"\nmethod = \"prompt\"", "remove method"),
-            (
-                "name = \"a\"\npath = \"p\"\nencoder_layers = 3",
-                "remove encoder_layers",
-            ),
+            ("name = \"a\"\npath = \"p\"\nencoder_layers = 3", "remove encoder_layers"),
         ] {
             let error = read(text).check().expect_err(named);
             assert!(error.contains(named), "{named}: {error}");

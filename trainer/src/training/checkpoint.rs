@@ -67,11 +67,7 @@ fn entries(run: &Path, prefix: &str) -> Result<Vec<PathBuf>> {
     let mut found = Vec::new();
     for entry in fs::read_dir(run).at(run)? {
         let entry = entry.at(run)?;
-        if entry
-            .file_name()
-            .to_str()
-            .is_some_and(|name| name.starts_with(prefix))
-        {
+        if entry.file_name().to_str().is_some_and(|name| name.starts_with(prefix)) {
             found.push(entry.path());
         }
     }
@@ -109,10 +105,7 @@ pub(crate) fn save(run: &Path, model: &mut dyn Walk, optimizer: &AdamW, state: &
     for older in entries(run, PREFIX)?.iter().filter(|older| **older != path) {
         fs::remove_dir_all(older).at(older)?;
     }
-    for older in entries(run, BEST)?
-        .iter()
-        .filter(|older| Some(*older) != best.as_ref())
-    {
+    for older in entries(run, BEST)?.iter().filter(|older| Some(*older) != best.as_ref()) {
         fs::remove_file(older).at(older)?;
     }
     Ok(())
@@ -136,18 +129,10 @@ pub(crate) fn load(path: &Path, model: &mut dyn Walk, device: &Device) -> Result
         let Some(name) = name.strip_prefix("m/") else {
             continue;
         };
-        let v = rows
-            .get(&format!("v/{name}"))
-            .ok_or_else(|| damaged(&path.join(OPTIMIZER)))?;
+        let v = rows.get(&format!("v/{name}")).ok_or_else(|| damaged(&path.join(OPTIMIZER)))?;
         moments.insert(name.to_owned(), (row(m.clone(), device), row(v.clone(), device)));
     }
-    Ok((
-        AdamW {
-            moments,
-            updates: state.update,
-        },
-        state,
-    ))
+    Ok((AdamW { moments, updates: state.update }, state))
 }
 
 /// Writes everything `model` trains.
@@ -181,10 +166,7 @@ pub(crate) fn load_trainable(path: &Path, model: &mut dyn Walk) -> Result<()> {
             return;
         }
         let size: usize = param.shape().iter().product();
-        match rows
-            .remove(&full_name(owner, name))
-            .filter(|values| values.len() == size)
-        {
+        match rows.remove(&full_name(owner, name)).filter(|values| values.len() == size) {
             Some(values) => {
                 let device = param.flat().device();
                 param.set_flat(row(values, &device));
@@ -192,11 +174,7 @@ pub(crate) fn load_trainable(path: &Path, model: &mut dyn Walk) -> Result<()> {
             None => fits = false,
         }
     });
-    if fits && rows.is_empty() {
-        Ok(())
-    } else {
-        Err(damaged(path))
-    }
+    if fits && rows.is_empty() { Ok(()) } else { Err(damaged(path)) }
 }
 
 fn save_optimizer(path: &Path, optimizer: &AdamW) -> Result<()> {
@@ -210,16 +188,11 @@ fn save_optimizer(path: &Path, optimizer: &AdamW) -> Result<()> {
 
 fn row(values: Vec<f32>, device: &Device) -> Tensor<1> {
     let length = values.len();
-    Tensor::from_data(
-        TensorData::new(values, [length]),
-        (&device.clone().inner(), DType::F32),
-    )
+    Tensor::from_data(TensorData::new(values, [length]), (&device.clone().inner(), DType::F32))
 }
 
 fn to_host(rows: BTreeMap<String, Tensor<1>>) -> Vec<(String, TensorData)> {
-    rows.into_iter()
-        .map(|(name, values)| (name, values.into_data_as::<f32>()))
-        .collect()
+    rows.into_iter().map(|(name, values)| (name, values.into_data_as::<f32>())).collect()
 }
 
 fn write_rows(path: &Path, data: &[(String, TensorData)]) -> Result<()> {
@@ -235,20 +208,11 @@ fn read_rows(path: &Path) -> Result<BTreeMap<String, Vec<f32>>> {
     let bytes = files::read(path)?;
     let tensors = SafeTensors::deserialize(&bytes).map_err(|_| damaged(path))?;
     let floats = |view: &TensorView<'_>| -> Vec<f32> {
-        view.data()
-            .chunks_exact(4)
-            .map(|b| f32::from_le_bytes([b[0], b[1], b[2], b[3]]))
-            .collect()
+        view.data().chunks_exact(4).map(|b| f32::from_le_bytes([b[0], b[1], b[2], b[3]])).collect()
     };
-    Ok(tensors
-        .iter()
-        .map(|(name, view)| (name.to_owned(), floats(&view)))
-        .collect())
+    Ok(tensors.iter().map(|(name, view)| (name.to_owned(), floats(&view))).collect())
 }
 
 pub(crate) fn damaged(path: &Path) -> Error {
-    Error::Input(format!(
-        "{}: not the state of this run; begin anew with --overwrite",
-        path.display()
-    ))
+    Error::Input(format!("{}: not the state of this run; begin anew with --overwrite", path.display()))
 }

@@ -57,10 +57,7 @@ impl Objective for LanguageModelling {
 
     fn validate(&self, model: &CausalLm, samples: &[Sample], device: &Device) -> Result<Validation> {
         let parts = eval::perplexity::batch_losses(model, samples, EVAL_BATCH, device)?;
-        Ok(Validation {
-            loss: eval::perplexity::Perplexity::of(&parts).nll,
-            auroc: None,
-        })
+        Ok(Validation { loss: eval::perplexity::Perplexity::of(&parts).nll, auroc: None })
     }
 }
 
@@ -78,11 +75,7 @@ impl Classification {
             ClassWeighting::None => None,
             ClassWeighting::Balanced => Some(balanced(task, train)?),
         };
-        Ok(Self {
-            kind: task.kind,
-            labels: task.labels.len(),
-            class_weights,
-        })
+        Ok(Self { kind: task.kind, labels: task.labels.len(), class_weights })
     }
 }
 
@@ -95,10 +88,7 @@ fn balanced(task: &Task, train: &[Sample]) -> Result<Vec<f64>> {
         .map(|(class, label)| {
             let count = train.iter().filter(|sample| sample.target[class] > 0.0).count();
             if count == 0 {
-                let message = format!(
-                    "no training note of task {} is labelled {}",
-                    task.name, label.name
-                );
+                let message = format!("no training note of task {} is labelled {}", task.name, label.name);
                 return Err(Error::Input(message));
             }
             Ok(train.len() as f64 / (task.labels.len() * count) as f64)
@@ -112,12 +102,7 @@ impl Objective for Classification {
     #[expect(clippy::cast_precision_loss, reason = "notes are far fewer than 2^52")]
     fn weight(&self, _model: &Classifier, samples: &[&Sample]) -> f64 {
         let class_weight = |sample: &&Sample, weights: &Vec<f64>| {
-            sample
-                .target
-                .iter()
-                .zip(weights)
-                .map(|(t, w)| f64::from(*t) * w)
-                .sum::<f64>()
+            sample.target.iter().zip(weights).map(|(t, w)| f64::from(*t) * w).sum::<f64>()
         };
         match (self.kind, &self.class_weights) {
             (TaskKind::Multilabel, _) => (samples.len() * self.labels) as f64,
@@ -137,10 +122,7 @@ impl Objective for Classification {
         let labels = eval::Labels::of(self.kind, samples.iter().map(|s| s.target.as_slice()));
         let metrics = eval::evaluate(self.kind, &labels, &logits, &EvalOptions::without_intervals())
             .map_err(eval::refused)?;
-        Ok(Validation {
-            loss: metrics.loss,
-            auroc: metrics.auroc,
-        })
+        Ok(Validation { loss: metrics.loss, auroc: metrics.auroc })
     }
 }
 

@@ -40,23 +40,13 @@ impl Progress {
                 "{prefix} {bar:30} {pos}/{len} {msg} eta {eta}"
             };
             let style = ProgressStyle::with_template(style).unwrap_or_else(|_| ProgressStyle::default_bar());
-            let bar = ProgressBar::new(total)
-                .with_style(style)
-                .with_prefix(title.to_owned());
+            let bar = ProgressBar::new(total).with_style(style).with_prefix(title.to_owned());
             bar.set_position(done);
             bar.reset_eta();
             bar
         });
         let now = Instant::now();
-        Self {
-            bar,
-            title: title.to_owned(),
-            in_bytes,
-            total,
-            done,
-            started: now,
-            last_line: now,
-        }
+        Self { bar, title: title.to_owned(), in_bytes, total, done, started: now, last_line: now }
     }
 
     /// Moves to `done`; `message` says what the numbers are now.
@@ -72,9 +62,7 @@ impl Progress {
     }
 
     fn line(&self, message: &str) -> String {
-        let Self {
-            title, done, total, ..
-        } = self;
+        let Self { title, done, total, .. } = self;
         let elapsed = self.started.elapsed();
         let seconds = elapsed.as_secs();
         if !self.in_bytes {
@@ -82,11 +70,7 @@ impl Progress {
         }
         #[expect(clippy::cast_precision_loss, reason = "a share of a file to print")]
         let share = *done as f64 / (*total).max(1) as f64;
-        let left = if share > 0.0 {
-            elapsed.as_secs_f64() * (1.0 / share - 1.0)
-        } else {
-            0.0
-        };
+        let left = if share > 0.0 { elapsed.as_secs_f64() * (1.0 / share - 1.0) } else { 0.0 };
         let (done, total) = (HumanBytes(*done), HumanBytes(*total));
         format!("{title} {done}/{total} {message} ({seconds} s, {left:.0} s left)")
     }

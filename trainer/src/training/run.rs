@@ -53,12 +53,7 @@ impl RunFolder {
             folder.finish()?;
             lock
         };
-        Ok(Self {
-            path,
-            recipe_sha256: files::sha256(resolved.as_bytes()),
-            resume,
-            _lock: lock,
-        })
+        Ok(Self { path, recipe_sha256: files::sha256(resolved.as_bytes()), resume, _lock: lock })
     }
 
     fn reopen(path: &Path, resolved: &str) -> Result<FolderLock> {
@@ -93,10 +88,7 @@ impl RunFolder {
 
 fn first_difference(before: &str, after: &str) -> String {
     let changed = before.lines().zip(after.lines()).find(|(a, b)| a != b);
-    changed.map_or_else(
-        || "lines were added or removed".into(),
-        |(a, b)| format!("`{a}` became `{b}`"),
-    )
+    changed.map_or_else(|| "lines were added or removed".into(), |(a, b)| format!("`{a}` became `{b}`"))
 }
 
 /// One line of `run.jsonl`.
@@ -153,10 +145,7 @@ pub(crate) fn train<O: Objective>(
     model: &mut O::Model,
     folder: &RunFolder,
 ) -> Result<Summary> {
-    let notes_per_update = job
-        .training
-        .batch_size
-        .saturating_mul(job.training.accumulation_steps);
+    let notes_per_update = job.training.batch_size.saturating_mul(job.training.accumulation_steps);
     let updates_per_epoch = job.train.count().div_ceil(notes_per_update) as u64;
     let updates = updates_per_epoch.saturating_mul(job.training.epochs);
     let micro_batches =
@@ -176,9 +165,7 @@ pub(crate) fn train<O: Objective>(
             let read = places.map(|i| job.train.sample(*i)).collect::<Result<Vec<_>>>()?;
             let samples: Vec<&Sample> = read.iter().map(AsRef::as_ref).collect();
             // Dropout of an update depends on its number alone, so a resumed run draws the same masks.
-            let seed = job
-                .seed
-                .wrapping_add((state.update + 1).wrapping_mul(0x9E37_79B9_7F4A_7C15));
+            let seed = job.seed.wrapping_add((state.update + 1).wrapping_mul(0x9E37_79B9_7F4A_7C15));
             let (loss, gradients) =
                 step::gradients(job.objective, model, &samples, job.training, seed, job.device)?;
             let outcome = step::measure(loss, &gradients);
@@ -220,11 +207,7 @@ pub(crate) fn train<O: Objective>(
         }
     };
     publish_state(&folder.path)?;
-    Ok(Summary {
-        updates: state.update,
-        kept_update,
-        valid,
-    })
+    Ok(Summary { updates: state.update, kept_update, valid })
 }
 
 fn begin<O: Objective>(job: &Job<'_, O>, model: &mut O::Model, folder: &RunFolder) -> Result<(AdamW, State)> {
@@ -270,9 +253,7 @@ fn notes_sha256(notes: &dyn Samples) -> Result<String> {
         let note = notes.sample(place)?;
         hash.update((note.ids.len() as u64).to_le_bytes());
         note.ids.iter().for_each(|id| hash.update(id.to_le_bytes()));
-        note.target
-            .iter()
-            .for_each(|value| hash.update(value.to_le_bytes()));
+        note.target.iter().for_each(|value| hash.update(value.to_le_bytes()));
     }
     Ok(files::hex(&hash.finalize()))
 }
@@ -299,11 +280,7 @@ fn stop_if_asked<M: Walk>(
         return Ok(());
     };
     save(model, optimizer, state, log, folder)?;
-    Err(Error::Interrupted {
-        signal,
-        update: state.update,
-        run: folder.path.clone(),
-    })
+    Err(Error::Interrupted { signal, update: state.update, run: folder.path.clone() })
 }
 
 /// Validates, and keeps the state if it is the best so far.
@@ -319,30 +296,21 @@ fn end_epoch<O: Objective>(
         return Ok(());
     }
     let plain = job.device.clone().inner();
-    let valid = job
-        .objective
-        .validate(&burn::module::Module::valid(model), job.valid, &plain)
-        .map_err(|e| match e {
+    let valid = job.objective.validate(&burn::module::Module::valid(model), job.valid, &plain).map_err(
+        |e| match e {
             Error::NotFinite(_) => {
                 diverged(state.update, "the held-out loss is not finite".to_owned(), folder)
             }
             other => other,
-        })?;
+        },
+    )?;
     log.validation(state.update, valid)?;
     if !job.brief {
-        let auroc = valid
-            .auroc
-            .map_or_else(String::new, |auroc| format!(", AUROC {auroc:.4}"));
-        progress.say(&format!(
-            "{} epoch {}: held-out loss {:.4}{auroc}",
-            job.title, state.epoch, valid.loss
-        ));
+        let auroc = valid.auroc.map_or_else(String::new, |auroc| format!(", AUROC {auroc:.4}"));
+        progress.say(&format!("{} epoch {}: held-out loss {:.4}{auroc}", job.title, state.epoch, valid.loss));
     }
     state.last = Some(valid);
-    if state
-        .best
-        .is_none_or(|(_, best)| is_better(job.training.select, valid, best))
-    {
+    if state.best.is_none_or(|(_, best)| is_better(job.training.select, valid, best)) {
         checkpoint::save_trainable(&checkpoint::best_path(&folder.path, state.update), model)
             .map_err(|e| as_divergence(e, state, folder))?;
         state.best = Some((state.update, valid));
@@ -361,9 +329,7 @@ fn is_better(select: Select, new: Validation, best: Validation) -> bool {
 }
 
 fn stopped_early(state: &State, training: &Training) -> bool {
-    training
-        .patience
-        .is_some_and(|patience| state.epochs_since_best >= patience)
+    training.patience.is_some_and(|patience| state.epochs_since_best >= patience)
 }
 
 fn refuse_divergence(outcome: step::Outcome, state: &State, folder: &RunFolder) -> Result<()> {
@@ -409,9 +375,7 @@ fn publish_state(run: &Path) -> Result<()> {
 /// Seconds a run's updates took, without validation and checkpoints; those of an update done anew after a resume count once.
 pub(crate) fn seconds(run: &Path) -> Result<f64> {
     let text = files::read_text(&run.join(LOG))?;
-    let lines = text
-        .lines()
-        .filter_map(|line| serde_json::from_str::<LogLine>(line).ok());
+    let lines = text.lines().filter_map(|line| serde_json::from_str::<LogLine>(line).ok());
     Ok(lines.filter_map(|line| line.seconds).sum())
 }
 
@@ -438,10 +402,7 @@ impl Log {
             files::write_atomic(path, kept.as_bytes())?;
         }
         let file = OpenOptions::new().create(true).append(true).open(path).at(path)?;
-        Ok(Self {
-            file,
-            path: path.to_owned(),
-        })
+        Ok(Self { file, path: path.to_owned() })
     }
 
     fn update(

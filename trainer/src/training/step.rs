@@ -83,10 +83,7 @@ pub fn measure(loss: Tensor<1>, gradients: &BTreeMap<String, Tensor<1>>) -> Outc
     };
     let numbers = numbers.into_data_as::<f32>();
     let numbers = numbers.as_slice::<f32>().expect("asked for as f32");
-    Outcome {
-        loss: f64::from(numbers[0]),
-        grad_norm: f64::from(numbers[1]),
-    }
+    Outcome { loss: f64::from(numbers[0]), grad_norm: f64::from(numbers[1]) }
 }
 
 /// Steps every trained tensor, the gradient scaled down first if its norm is above `max_grad_norm`.
@@ -98,21 +95,14 @@ pub fn apply(
     training: &Training,
     learning_rate: f64,
 ) {
-    let scale = training
-        .max_grad_norm
-        .map_or(1.0, |max| (max / (outcome.grad_norm + 1e-6)).min(1.0));
+    let scale = training.max_grad_norm.map_or(1.0, |max| (max / (outcome.grad_norm + 1e-6)).min(1.0));
     optimizer.begin();
     for_each_param(model, |owner, name, mut param| {
         let name = full_name(owner, name);
         if let Some(gradient) = gradients.remove(&name) {
             let gradient = if scale < 1.0 { gradient * scale } else { gradient };
-            let values = optimizer.update(
-                &name,
-                param.flat(),
-                gradient,
-                learning_rate,
-                training.weight_decay,
-            );
+            let values =
+                optimizer.update(&name, param.flat(), gradient, learning_rate, training.weight_decay);
             param.set_flat(values);
         }
     });

@@ -18,14 +18,8 @@ pub(super) struct Keys {
 }
 
 /// Keys of every method that change no number of a trained adapter.
-const COMMON: [&str; 6] = [
-    "auto_mapping",
-    "base_model_name_or_path",
-    "inference_mode",
-    "peft_type",
-    "peft_version",
-    "revision",
-];
+const COMMON: [&str; 6] =
+    ["auto_mapping", "base_model_name_or_path", "inference_mode", "peft_type", "peft_version", "revision"];
 
 impl Keys {
     pub(super) fn parse(adapter: &str, bytes: &[u8]) -> Result<Self, Error> {
@@ -36,11 +30,7 @@ impl Keys {
         let Value::Object(values) = value else {
             return refuse(adapter, "adapter_config.json is not a JSON object");
         };
-        let keys = Self {
-            adapter: adapter.to_owned(),
-            values,
-            known: RefCell::default(),
-        };
+        let keys = Self { adapter: adapter.to_owned(), values, known: RefCell::default() };
         keys.ignore(&COMMON);
         Ok(keys)
     }
@@ -61,10 +51,7 @@ impl Keys {
         Error::UnsupportedAdapter {
             adapter: self.adapter.clone(),
             key: key.to_owned(),
-            value: self
-                .values
-                .get(key)
-                .map_or_else(|| "(absent)".into(), Value::to_string),
+            value: self.values.get(key).map_or_else(|| "(absent)".into(), Value::to_string),
             hint: hint.to_owned(),
         }
     }
@@ -91,10 +78,7 @@ impl Keys {
     }
 
     fn wrong<T>(&self, key: &str, what: &str) -> Result<T, Error> {
-        refuse(
-            &self.adapter,
-            format!("{key} of adapter_config.json is not {what}"),
-        )
+        refuse(&self.adapter, format!("{key} of adapter_config.json is not {what}"))
     }
 
     pub(super) fn count(&self, key: &'static str) -> Result<Option<usize>, Error> {
@@ -177,10 +161,7 @@ impl Keys {
         let unknown = self.values.keys().filter(|key| !known.contains(key.as_str()));
         unknown
             .map(|key| {
-                format!(
-                    "adapter {}: unknown key {key} of adapter_config.json is ignored",
-                    self.adapter
-                )
+                format!("adapter {}: unknown key {key} of adapter_config.json is ignored", self.adapter)
             })
             .collect()
     }

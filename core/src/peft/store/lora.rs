@@ -75,15 +75,8 @@ pub(super) fn parse(keys: &Keys) -> Result<LoraConfig, Error> {
 /// Every key of its own that PEFT 0.17 writes.
 pub(super) fn json(config: &LoraConfig, task_type: TaskType) -> Value {
     let whole = config.alpha.fract() == 0.0 && config.alpha.abs() < 1e15;
-    #[expect(
-        clippy::cast_possible_truncation,
-        reason = "checked to be a small whole number"
-    )]
-    let alpha = if whole {
-        json!(config.alpha as i64)
-    } else {
-        json!(config.alpha)
-    };
+    #[expect(clippy::cast_possible_truncation, reason = "checked to be a small whole number")]
+    let alpha = if whole { json!(config.alpha as i64) } else { json!(config.alpha) };
     json!({
         "alpha_pattern": {},
         "bias": "none",

@@ -116,12 +116,7 @@ impl StoredAdapter {
             stored.head = head_values(name, head)?;
             return Ok(stored);
         }
-        Err(Error::Tensors {
-            what: format!("adapter {name}"),
-            missing,
-            unexpected,
-            misshapen: Vec::new(),
-        })
+        Err(Error::Tensors { what: format!("adapter {name}"), missing, unexpected, misshapen: Vec::new() })
     }
 
     /// Adds the file that holds the encoder of a P-tuning or a projected prefix, so that training can resume.
@@ -130,10 +125,7 @@ impl StoredAdapter {
     /// [`Error::Adapter`] if the adapter has no encoder; [`Error::Container`] and [`Error::NotFinite`] for a damaged file.
     pub fn with_encoder(mut self, encoder: &dyn TensorSource) -> Result<Self, Error> {
         if !has_encoder(&self.config) {
-            let reason = format!(
-                "an encoder stands beside it, and {} has none",
-                self.config.method()
-            );
+            let reason = format!("an encoder stands beside it, and {} has none", self.config.method());
             return refuse(&self.name, reason);
         }
         self.encoder = Some(read_tensors(&self.name, encoder, &self.device)?);
@@ -156,10 +148,7 @@ impl StoredAdapter {
     #[must_use]
     pub fn num_values(&self) -> usize {
         let tensors = self.encoder.as_ref().unwrap_or(&self.tensors);
-        tensors
-            .values()
-            .map(|(shape, _)| shape.iter().product::<usize>())
-            .sum()
+        tensors.values().map(|(shape, _)| shape.iter().product::<usize>()).sum()
     }
 
     /// Whether the folder lacks the encoder it was trained with: training would go on with the encoder's output as a
@@ -181,25 +170,14 @@ impl StoredAdapter {
     /// beside it; [`Error::Tensors`] with every tensor that is missing on one side or of another shape. The model is then as
     /// it was, but for the values of its head.
     pub fn attach(self, model: &mut dyn Walk) -> Result<(), Error> {
-        let Self {
-            name,
-            config,
-            stated_shape,
-            mut tensors,
-            encoder,
-            head,
-            device,
-            ..
-        } = self;
+        let Self { name, config, stated_shape, mut tensors, encoder, head, device, .. } = self;
         if let (Some(stated), Some(shape)) = (stated_shape, decoder_shape(model)) {
             stated.check(&name, &shape, matches!(config, AdapterConfig::Prefix(_)))?;
         }
         if let Some(head) = &head {
             set_head_values(model, head)?;
         }
-        let output = encoder
-            .as_ref()
-            .and_then(|_| tensors.get(PROMPT_EMBEDDINGS).cloned());
+        let output = encoder.as_ref().and_then(|_| tensors.get(PROMPT_EMBEDDINGS).cloned());
         match encoder {
             Some(encoder) => {
                 stack::attach(model, &name, &config, 0, &device)?;
@@ -241,28 +219,21 @@ fn missing_halves(
             &[PROMPT_EMBEDDINGS]
         }
     };
-    let place = |name: &str| {
-        halves
-            .iter()
-            .find_map(|half| name.strip_suffix(half).map(str::to_owned))
-    };
+    let place = |name: &str| halves.iter().find_map(|half| name.strip_suffix(half).map(str::to_owned));
     unexpected.extend(tensors.keys().filter(|name| place(name).is_none()).cloned());
     tensors.retain(|name, _| place(name).is_some());
     let mut places: BTreeSet<String> = tensors.keys().filter_map(|name| place(name)).collect();
     if halves == [PROMPT_EMBEDDINGS] {
         places.insert(String::new());
     }
-    let needed = places
-        .iter()
-        .flat_map(|place| halves.iter().map(move |half| format!("{place}{half}")));
+    let needed = places.iter().flat_map(|place| halves.iter().map(move |half| format!("{place}{half}")));
     needed.filter(|name| !tensors.contains_key(name)).collect()
 }
 
 /// The head among the tensors of a file, if it holds one.
 fn head_values(adapter: &str, mut tensors: Tensors) -> Result<Option<HeadValues>, Error> {
-    let Some((path, weight)) = HEADS
-        .into_iter()
-        .find_map(|path| Some((path, tensors.remove(&format!("{path}.weight"))?)))
+    let Some((path, weight)) =
+        HEADS.into_iter().find_map(|path| Some((path, tensors.remove(&format!("{path}.weight"))?)))
     else {
         return match tensors.into_keys().next() {
             None => Ok(None),
@@ -279,19 +250,10 @@ fn head_values(adapter: &str, mut tensors: Tensors) -> Result<Option<HeadValues>
             "its head is neither LLaMA's (score.weight) nor BERT's (classifier.weight and classifier.bias)";
         return refuse(adapter, reason);
     }
-    if bias
-        .as_ref()
-        .is_some_and(|(bias, _)| bias.as_slice() != &shape[..1])
-    {
-        return refuse(
-            adapter,
-            format!("{path}.bias does not have one value for each label"),
-        );
+    if bias.as_ref().is_some_and(|(bias, _)| bias.as_slice() != &shape[..1]) {
+        return refuse(adapter, format!("{path}.bias does not have one value for each label"));
     }
-    Ok(Some(HeadValues {
-        weight: weight.reshape(shape),
-        bias: bias.map(|(_, values)| values),
-    }))
+    Ok(Some(HeadValues { weight: weight.reshape(shape), bias: bias.map(|(_, values)| values) }))
 }
 
 /// Name in the model of a tensor in PEFT's file, or `None` if it is no adapter's.
@@ -299,9 +261,7 @@ fn model_path(stored: &str) -> Option<String> {
     if stored == PROMPT_EMBEDDINGS {
         return Some(stored.to_owned());
     }
-    let path = stored
-        .strip_prefix("base_model.model.")
-        .or(stored.strip_prefix("base_model."))?;
+    let path = stored.strip_prefix("base_model.model.").or(stored.strip_prefix("base_model."))?;
     // Adapters of the bare decoder or encoder.
     Some(match path.split_once('.') {
         Some(("layers", _)) => format!("model.{path}"),
@@ -349,9 +309,7 @@ fn attach_empty(
     in_preamble(model, |preamble| {
         if is_prefix {
             let width = 2 * shape.num_layers * shape.key_width();
-            preamble
-                .prefixes
-                .push(Prefix::table(membership, table(tokens, width)));
+            preamble.prefixes.push(Prefix::table(membership, table(tokens, width)));
         } else {
             let tokens = VirtualTokens::table(membership, table(tokens, shape.hidden_size));
             preamble.virtual_tokens.push(tokens);
@@ -380,12 +338,7 @@ fn fill(model: &mut dyn Walk, owner: &Owner, what: &str, mut tensors: Tensors) -
     let known = |name: &String| fitting.contains(name) || misshapen.iter().any(|m| m.name == *name);
     let unexpected: Vec<String> = tensors.keys().filter(|name| !known(name)).cloned().collect();
     if !(missing.is_empty() && unexpected.is_empty() && misshapen.is_empty()) {
-        return Err(Error::Tensors {
-            what: what.to_owned(),
-            missing,
-            unexpected,
-            misshapen,
-        });
+        return Err(Error::Tensors { what: what.to_owned(), missing, unexpected, misshapen });
     }
     for_each_param(model, |whose, name, mut param| {
         if whose == owner
@@ -426,13 +379,9 @@ fn embeddings(model: &mut dyn Walk, name: &str) -> Option<Tensor<2>> {
     let mut found = None;
     in_preamble(model, |preamble| {
         let tokens = preamble.virtual_tokens.iter();
-        let tokens = tokens
-            .filter(|t| t.membership().adapter == name)
-            .map(VirtualTokens::embeddings);
+        let tokens = tokens.filter(|t| t.membership().adapter == name).map(VirtualTokens::embeddings);
         let prefixes = preamble.prefixes.iter();
-        let prefixes = prefixes
-            .filter(|p| p.membership().adapter == name)
-            .map(Prefix::embeddings);
+        let prefixes = prefixes.filter(|p| p.membership().adapter == name).map(Prefix::embeddings);
         found = tokens.chain(prefixes).next();
     });
     found
@@ -492,9 +441,8 @@ pub fn write(
         }
     };
     if task_type == TaskType::SequenceClassification {
-        let heads = head
-            .into_iter()
-            .map(|(tensor, shape, values)| (format!("{under}.{tensor}"), shape, values));
+        let heads =
+            head.into_iter().map(|(tensor, shape, values)| (format!("{under}.{tensor}"), shape, values));
         weights.extend(heads);
     }
     Ok(AdapterFiles {
@@ -512,10 +460,7 @@ fn serialise(adapter: &str, tensors: Vec<(String, Vec<usize>, Tensor<1>)>) -> Re
     for (tensor, _, values) in &data {
         let values = values.as_slice::<f32>().expect("asked for as f32");
         if !values.iter().all(|v| v.is_finite()) {
-            return Err(Error::NotFinite {
-                what: format!("adapter {adapter}"),
-                name: tensor.clone(),
-            });
+            return Err(Error::NotFinite { what: format!("adapter {adapter}"), name: tensor.clone() });
         }
     }
     let views = data.iter().map(|(name, shape, values)| {

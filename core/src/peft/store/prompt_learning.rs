@@ -90,11 +90,7 @@ pub(super) fn prefix_json(config: &PrefixConfig, shape: &DecoderShape, task_type
     let (heads, width) = (shape.num_key_value_heads, shape.key_width());
     let mut value = StatedShape::json(shape, heads, width, config.num_virtual_tokens, task_type);
     value["encoder_hidden_size"] = json!(config.encoder_hidden_size.unwrap_or(width));
-    value["init_weights"] = if config.zero_init {
-        json!("zero")
-    } else {
-        Value::Null
-    };
+    value["init_weights"] = if config.zero_init { json!("zero") } else { Value::Null };
     value["prefix_projection"] = json!(config.projection);
     value
 }
@@ -105,20 +101,15 @@ pub(super) fn parse_prompt(keys: &Keys) -> Result<(PromptConfig, StatedShape), E
     let tokenizer = keys.string("tokenizer_name_or_path")?.unwrap_or_default();
     let init = match keys.string("prompt_tuning_init")? {
         None | Some("RANDOM" | "SAMPLE_VOCAB") => PromptInit::Random,
-        Some("TEXT") => PromptInit::Text {
-            text: text.to_owned(),
-            tokenizer: tokenizer.to_owned(),
-            ids: Vec::new(),
-        },
+        Some("TEXT") => {
+            PromptInit::Text { text: text.to_owned(), tokenizer: tokenizer.to_owned(), ids: Vec::new() }
+        }
         Some(_) => {
             let hint = "; \"RANDOM\", \"TEXT\" and \"SAMPLE_VOCAB\" are read";
             return Err(keys.unsupported("prompt_tuning_init", hint));
         }
     };
-    let config = PromptConfig {
-        num_virtual_tokens: keys.required_count("num_virtual_tokens")?,
-        init,
-    };
+    let config = PromptConfig { num_virtual_tokens: keys.required_count("num_virtual_tokens")?, init };
     Ok((config, StatedShape::parse(keys)?))
 }
 

@@ -18,19 +18,10 @@ const INVASIVE_VENTILATION: u64 = 225_792;
 
 /// Adds what was charted in all admissions.
 pub(super) fn add(patient: &Patient, pages: &mut Pages) {
-    for admission in patient
-        .admissions
-        .iter()
-        .filter(|admission| !admission.unit_stays.is_empty())
-    {
+    for admission in patient.admissions.iter().filter(|admission| !admission.unit_stays.is_empty()) {
         let mut chance = Chance::new(patient.seed, patient.index, Purpose::Chart(admission.number));
-        let mut sheet = Sheet {
-            patient,
-            admission,
-            metavision: admission.is_metavision(),
-            pages,
-            chance: &mut chance,
-        };
+        let mut sheet =
+            Sheet { patient, admission, metavision: admission.is_metavision(), pages, chance: &mut chance };
         sheet.vital_signs();
         sheet.oxygen_before();
         for episode in &admission.ventilation {
@@ -72,11 +63,8 @@ impl Sheet<'_> {
         let stored = Moment(at.0 + 60 * self.chance.whole(1, 95));
         // Only MetaVision flags errors, only CareVue says that something goes on. The status, which neither uses for
         // what is charted by hand, says what all of it is.
-        let (flag, stopped) = if self.metavision {
-            (Whole(u64::from(entry.error)), Null)
-        } else {
-            (Null, Text("NotStopd"))
-        };
+        let (flag, stopped) =
+            if self.metavision { (Whole(u64::from(entry.error)), Null) } else { (Null, Text("NotStopd")) };
         let nurse = self.nurse();
         self.pages.to(Table::ChartEvents).add(&[
             Whole(self.patient.subject_id),
@@ -101,34 +89,15 @@ impl Sheet<'_> {
     }
 
     fn number(&mut self, hours: f64, item: u64, value: f64, unit: &str) {
-        let value = if value < 20.0 {
-            (value * 10.0).round() / 10.0
-        } else {
-            value.round()
-        };
+        let value = if value < 20.0 { (value * 10.0).round() / 10.0 } else { value.round() };
         self.chart(
             hours,
-            &Entry {
-                item,
-                value: &value.to_string(),
-                number: Some(value),
-                unit,
-                error: false,
-            },
+            &Entry { item, value: &value.to_string(), number: Some(value), unit, error: false },
         );
     }
 
     fn word(&mut self, hours: f64, item: u64, value: &str) {
-        self.chart(
-            hours,
-            &Entry {
-                item,
-                value,
-                number: None,
-                unit: "",
-                error: false,
-            },
-        );
+        self.chart(hours, &Entry { item, value, number: None, unit: "", error: false });
     }
 
     /// Pulse, pressure and saturation through the first day.
@@ -137,23 +106,15 @@ impl Sheet<'_> {
         let stay = self.admission.unit_stays[0];
         let mut hours = stay.start;
         while hours < stay.end.min(stay.start + 24.0) {
-            let (pulse, pressure, saturation) = (
-                self.item(211, 220_045),
-                self.item(455, 220_179),
-                self.item(646, 220_277),
-            );
+            let (pulse, pressure, saturation) =
+                (self.item(211, 220_045), self.item(455, 220_179), self.item(646, 220_277));
             let calmer = (hours - stay.start) / 48.0;
             let pulse_now =
                 vitals.heart_rate + calmer * (84.0 - vitals.heart_rate) + self.chance.normal(0.0, 4.0);
             let pressure_now =
                 vitals.systolic + calmer * (122.0 - vitals.systolic) + self.chance.normal(0.0, 7.0);
             let saturation_now = (vitals.saturation.max(92.0) + self.chance.normal(1.0, 1.5)).min(100.0);
-            self.number(
-                hours,
-                pulse,
-                pulse_now.round(),
-                if self.metavision { "bpm" } else { "BPM" },
-            );
+            self.number(hours, pulse, pulse_now.round(), if self.metavision { "bpm" } else { "BPM" });
             self.number(hours, pressure, pressure_now.round(), "mmHg");
             self.number(hours, saturation, saturation_now.round(), "%");
             hours += 4.0;
@@ -172,11 +133,7 @@ impl Sheet<'_> {
             (Oxygen::Bilevel, true) => "High flow neb",
         };
         let stay = self.admission.unit_stays[0];
-        let until = self
-            .admission
-            .ventilation
-            .first()
-            .map_or(stay.end, |episode| episode.start - 0.2);
+        let until = self.admission.ventilation.first().map_or(stay.end, |episode| episode.start - 0.2);
         let mut hours = stay.start + 0.1;
         while hours < until.min(stay.start + 20.0) {
             self.word(hours, self.item(467, 226_732), device);
@@ -218,14 +175,7 @@ impl Sheet<'_> {
             EpisodeEnd::Died => self.settings(episode.end, mode),
             EpisodeEnd::Weaned => {
                 self.settings(episode.end, mode);
-                self.oxygen_after(
-                    episode.end,
-                    if self.metavision {
-                        "Trach mask "
-                    } else {
-                        "Trach Mask"
-                    },
-                );
+                self.oxygen_after(episode.end, if self.metavision { "Trach mask " } else { "Trach Mask" });
             }
             EpisodeEnd::Extubated | EpisodeEnd::SelfExtubated => self.extubation(episode),
         }
@@ -240,12 +190,7 @@ impl Sheet<'_> {
         let peep = self.chance.pick(&[5.0, 5.0, 5.0, 8.0, 10.0, 12.0]);
         let rate = self.chance.uniform(12.0, 22.0);
         self.number(hours, self.item(506, 220_339), peep, "cmH2O");
-        self.number(
-            hours,
-            self.item(682, 224_685),
-            volume,
-            if self.metavision { "mL" } else { "ml/B" },
-        );
+        self.number(hours, self.item(682, 224_685), volume, if self.metavision { "mL" } else { "ml/B" });
         self.number(hours, self.item(448, 224_687), volume * rate / 1000.0, "L/min");
         if self.chance.happens(0.5) {
             self.number(hours, self.item(535, 224_695), peep + 14.0, "cmH2O");
@@ -262,16 +207,7 @@ impl Sheet<'_> {
         if self.chance.happens(0.01) {
             let (item, error) = (self.item(683, 224_684), self.chance.happens(0.5));
             let value = if error { "5000" } else { "" };
-            self.chart(
-                hours,
-                &Entry {
-                    item,
-                    value,
-                    number: None,
-                    unit: "",
-                    error,
-                },
-            );
+            self.chart(hours, &Entry { item, value, number: None, unit: "", error });
         }
     }
 
@@ -288,31 +224,15 @@ impl Sheet<'_> {
             self.procedure(item, episode.end, episode.end);
             self.oxygen_after(episode.end, "Nasal cannula");
         } else {
-            self.word(
-                episode.end,
-                640,
-                if by_patient {
-                    "Self Extubation"
-                } else {
-                    "Extubated"
-                },
-            );
+            self.word(episode.end, 640, if by_patient { "Self Extubation" } else { "Extubated" });
             self.oxygen_after(episode.end, "Nasal Cannula");
         }
     }
 
     /// Oxygen once the ventilator is gone.
     fn oxygen_after(&mut self, end: f64, device: &str) {
-        let next = self
-            .admission
-            .ventilation
-            .iter()
-            .map(|episode| episode.start)
-            .find(|start| *start > end);
-        let until = self.admission.unit_stays[0]
-            .end
-            .min(end + 12.0)
-            .min(next.unwrap_or(f64::INFINITY) - 0.5);
+        let next = self.admission.ventilation.iter().map(|episode| episode.start).find(|start| *start > end);
+        let until = self.admission.unit_stays[0].end.min(end + 12.0).min(next.unwrap_or(f64::INFINITY) - 0.5);
         let mut hours = end + 0.25;
         while hours < until {
             self.word(hours, self.item(467, 226_732), device);
@@ -343,11 +263,7 @@ impl Sheet<'_> {
             Whole(nurse),
             Whole(order),
             Whole(order),
-            Text(if ventilation {
-                "Ventilation"
-            } else {
-                "Intubation/Extubation"
-            }),
+            Text(if ventilation { "Ventilation" } else { "Intubation/Extubation" }),
             Null,
             Text(if ventilation { "Task" } else { "Electrolytes" }),
             Whole(u64::from(ventilation)),

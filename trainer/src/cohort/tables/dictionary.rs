@@ -12,11 +12,7 @@ pub(in crate::cohort) fn rows() -> [Rows; 2] {
         (&mut procedures, icd9::procedures().collect()),
     ] {
         for entry in codes {
-            rows.add(&[
-                Cell::Text(entry.code),
-                Cell::Text(entry.short_title),
-                Cell::Text(entry.long_title),
-            ]);
+            rows.add(&[Cell::Text(entry.code), Cell::Text(entry.short_title), Cell::Text(entry.long_title)]);
         }
     }
     [diagnoses, procedures]

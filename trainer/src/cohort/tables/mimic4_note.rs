@@ -14,50 +14,21 @@ pub(super) fn add(patient: &Patient, pages: &mut Pages) {
     if patient.newborn {
         return;
     }
-    let mut sheet = Sheet {
-        subject: patient.subject_id,
-        sequence: [0; 2],
-        pages,
-    };
+    let mut sheet = Sheet { subject: patient.subject_id, sequence: [0; 2], pages };
     for admission in &patient.admissions {
         let mut chance = Chance::new(patient.seed, patient.index, Purpose::OtherNotes(admission.number));
         let chance = &mut chance;
         for report in radiology_report::reports(patient, admission, Marks::Underscores, chance) {
             // A third of the reports belong to no admission there: films of the clinics and the emergency room.
-            let hadm_id = if chance.happens(0.33) {
-                Null
-            } else {
-                Whole(admission.hadm_id)
-            };
-            sheet.note(
-                Table::Radiology,
-                "RR",
-                hadm_id,
-                report.taken,
-                chance,
-                &report.text,
-            );
+            let hadm_id = if chance.happens(0.33) { Null } else { Whole(admission.hadm_id) };
+            sheet.note(Table::Radiology, "RR", hadm_id, report.taken, chance, &report.text);
         }
         let summary = discharge_summary(patient, admission, Marks::Underscores);
         let day = admission.discharged.midnight();
-        sheet.note(
-            Table::Discharge,
-            "DS",
-            Whole(admission.hadm_id),
-            day,
-            chance,
-            &summary,
-        );
+        sheet.note(Table::Discharge, "DS", Whole(admission.hadm_id), day, chance, &summary);
         if chance.happens(0.004) {
             let text = addendum(patient, admission, Marks::Underscores, chance);
-            sheet.note(
-                Table::Discharge,
-                "AD",
-                Whole(admission.hadm_id),
-                day,
-                chance,
-                &text,
-            );
+            sheet.note(Table::Discharge, "AD", Whole(admission.hadm_id), day, chance, &text);
         }
     }
 }

@@ -35,16 +35,8 @@ pub(crate) const MIMIC3: &str = "mimic-iii";
 /// MIMIC-IV-Note v2.2's folder.
 pub(crate) const MIMIC4_NOTE: &str = "mimic-iv-note";
 
-const NOTE_COLUMNS: &[&str] = &[
-    "note_id",
-    "subject_id",
-    "hadm_id",
-    "note_type",
-    "note_seq",
-    "charttime",
-    "storetime",
-    "text",
-];
+const NOTE_COLUMNS: &[&str] =
+    &["note_id", "subject_id", "hadm_id", "note_type", "note_seq", "charttime", "storetime", "text"];
 
 impl Table {
     /// All of them.
@@ -131,11 +123,7 @@ impl Table {
     /// The first line.
     pub(super) fn header(self) -> String {
         let quoted = |name: &&str| {
-            if self.is_numbered() {
-                format!("\"{name}\"")
-            } else {
-                (*name).to_owned()
-            }
+            if self.is_numbered() { format!("\"{name}\"") } else { (*name).to_owned() }
         };
         self.columns().iter().map(quoted).collect::<Vec<_>>().join(",") + "\n"
     }
@@ -162,11 +150,7 @@ pub(super) enum Cell<'a> {
 impl<'a> Cell<'a> {
     /// A quoted string, or null for the empty one.
     fn text_or_null(text: &'a str) -> Self {
-        if text.is_empty() {
-            Self::Null
-        } else {
-            Self::Text(text)
-        }
+        if text.is_empty() { Self::Null } else { Self::Text(text) }
     }
 
     /// A moment, or null.
@@ -210,22 +194,13 @@ pub(super) struct Rows {
 impl Rows {
     /// None yet.
     pub(super) fn new(table: Table) -> Self {
-        Self {
-            table,
-            bytes: Vec::new(),
-            ends: Vec::new(),
-        }
+        Self { table, bytes: Vec::new(), ends: Vec::new() }
     }
 
     /// Adds a row; `cells` lack its number.
     pub(super) fn add(&mut self, cells: &[Cell<'_>]) {
         let numbered = usize::from(self.table.is_numbered());
-        assert_eq!(
-            cells.len() + numbered,
-            self.table.columns().len(),
-            "a row of {:?}",
-            self.table
-        );
+        assert_eq!(cells.len() + numbered, self.table.columns().len(), "a row of {:?}", self.table);
         for (at, cell) in cells.iter().enumerate() {
             if at > 0 {
                 self.bytes.push(b',');

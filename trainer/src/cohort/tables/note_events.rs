@@ -21,11 +21,7 @@ pub(super) fn add(patient: &Patient, pages: &mut Pages) {
     for admission in &patient.admissions {
         let mut chance = Chance::new(patient.seed, patient.index, Purpose::OtherNotes(admission.number));
         let chance = &mut chance;
-        let mut sheet = Sheet {
-            patient,
-            admission,
-            pages,
-        };
+        let mut sheet = Sheet { patient, admission, pages };
         sheet.summaries(chance);
         sheet.radiology(chance);
         if !patient.newborn {
@@ -84,12 +80,7 @@ impl Sheet<'_> {
         let discharged = self.admission.discharged;
         if !chance.happens(SUMMARY_MISSING) {
             let summary = discharge_summary(self.patient, self.admission, Marks::Brackets);
-            self.note(
-                &Written::On(discharged),
-                ("Discharge summary", "Report"),
-                None,
-                &summary,
-            );
+            self.note(&Written::On(discharged), ("Discharge summary", "Report"), None, &summary);
             if chance.happens(0.004) {
                 // Signed twice: word for word the same.
                 self.note(
@@ -102,11 +93,7 @@ impl Sheet<'_> {
         }
         while chance.happens(ADDED_TO) {
             // Few bear the date of a day before the summary, and come first when notes are put in order.
-            let days = if chance.happens(0.1) {
-                -1
-            } else {
-                chance.whole(0, 6)
-            };
+            let days = if chance.happens(0.1) { -1 } else { chance.whole(0, 6) };
             let text = addendum(self.patient, self.admission, Marks::Brackets, chance);
             let day = Written::On(Moment(discharged.0 + days * DAY));
             self.note(&day, ("Discharge summary", "Addendum"), None, &text);
@@ -117,11 +104,7 @@ impl Sheet<'_> {
         for report in radiology_report::reports(self.patient, self.admission, Marks::Brackets, chance) {
             // Films taken before the patient was registered belong to no admission.
             let loose = chance.happens(0.03);
-            let hadm_id = if loose {
-                Null
-            } else {
-                Whole(self.admission.hadm_id)
-            };
+            let hadm_id = if loose { Null } else { Whole(self.admission.hadm_id) };
             self.write(
                 &Written::At(report.taken),
                 ("Radiology", report.name),
@@ -139,11 +122,8 @@ impl Sheet<'_> {
             return;
         };
         let metavision = self.admission.is_metavision();
-        let nursing = if metavision {
-            ("Nursing", "Nursing Progress Note")
-        } else {
-            ("Nursing/other", "Report")
-        };
+        let nursing =
+            if metavision { ("Nursing", "Nursing Progress Note") } else { ("Nursing/other", "Report") };
         let respiratory = if metavision {
             ("Respiratory ", "Respiratory Care Shift Note")
         } else {
@@ -158,14 +138,7 @@ impl Sheet<'_> {
             let author = chance.whole(14_000, 21_000).unsigned_abs();
             let text = nursing_note::nursing(self.patient, self.admission, hours, chance);
             let error = chance.happens(0.004);
-            self.write(
-                &at,
-                nursing,
-                Some(author),
-                Whole(self.admission.hadm_id),
-                error,
-                &text,
-            );
+            self.write(&at, nursing, Some(author), Whole(self.admission.hadm_id), error, &text);
             let ventilated = self
                 .admission
                 .ventilation

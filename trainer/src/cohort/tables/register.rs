@@ -27,11 +27,8 @@ pub(super) fn add(patient: &Patient, pages: &mut Pages) {
 }
 
 fn add_patient(patient: &Patient, pages: &mut Pages) {
-    let in_hospital = patient
-        .admissions
-        .iter()
-        .find(|admission| admission.died)
-        .map(|last| last.discharged.midnight());
+    let in_hospital =
+        patient.admissions.iter().find(|admission| admission.died).map(|last| last.discharged.midnight());
     let sex = if patient.sex == Sex::Female { "F" } else { "M" };
     let death = in_hospital.or(patient.died_later);
     // The registry of deaths knows of most, also of those in hospital.
@@ -63,12 +60,8 @@ fn add_admission(patient: &Patient, admission: &Admission, pages: &mut Pages, ch
         Origin::Clinic if !admission.planned() => "CLINIC REFERRAL/PREMATURE",
         Origin::Home | Origin::Clinic => "PHYS REFERRAL/NORMAL DELI",
     };
-    let registered = (from == "EMERGENCY ROOM ADMIT").then(|| {
-        admission
-            .admitted
-            .plus_hours(-chance.lognormal(4.0, 0.5))
-            .minute()
-    });
+    let registered = (from == "EMERGENCY ROOM ADMIT")
+        .then(|| admission.admitted.plus_hours(-chance.lognormal(4.0, 0.5)).minute());
     let left_emergency = registered.map(|_| admission.admitted.plus_hours(chance.uniform(0.2, 2.5)).minute());
     let background = &patient.background;
     let problem = format!("{} [{SYNTHETIC}]", admission.problem.label);
@@ -96,12 +89,7 @@ fn add_admission(patient: &Patient, admission: &Admission, pages: &mut Pages, ch
 
 fn insurance(age_years: f64, chance: &mut Chance) -> &'static str {
     if age_years >= 65.0 {
-        chance.choose(&[
-            ("Medicare", 86.0),
-            ("Private", 11.0),
-            ("Medicaid", 2.0),
-            ("Government", 1.0),
-        ])
+        chance.choose(&[("Medicare", 86.0), ("Private", 11.0), ("Medicaid", 2.0), ("Government", 1.0)])
     } else {
         chance.choose(&[
             ("Private", 62.0),
@@ -131,11 +119,7 @@ fn add_stays(patient: &Patient, admission: &Admission, pages: &mut Pages, chance
             Whole(patient.subject_id),
             Whole(admission.hadm_id),
             Whole(icustay_id(admission, number)),
-            Text(if admission.is_metavision() {
-                "metavision"
-            } else {
-                "carevue"
-            }),
+            Text(if admission.is_metavision() { "metavision" } else { "carevue" }),
             Text(unit),
             Text(unit),
             Whole(ward),
@@ -150,15 +134,12 @@ fn add_stays(patient: &Patient, admission: &Admission, pages: &mut Pages, chance
 /// Codes in the order of coding; MIMIC-III has few admissions whose one diagnosis is null.
 fn add_codes(patient: &Patient, admission: &Admission, pages: &mut Pages, chance: &mut Chance) {
     let uncoded = chance.happens(0.001);
-    for (table, codes) in [
-        (Table::Diagnoses, &admission.diagnoses),
-        (Table::Procedures, &admission.procedures),
-    ] {
+    for (table, codes) in
+        [(Table::Diagnoses, &admission.diagnoses), (Table::Procedures, &admission.procedures)]
+    {
         if uncoded {
             if table == Table::Diagnoses {
-                pages
-                    .to(table)
-                    .add(&[Whole(patient.subject_id), Whole(admission.hadm_id), Null, Null]);
+                pages.to(table).add(&[Whole(patient.subject_id), Whole(admission.hadm_id), Null, Null]);
             }
             continue;
         }

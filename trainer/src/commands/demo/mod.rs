@@ -43,16 +43,8 @@ struct Variant {
 
 /// Four of the paper's six variants.
 const VARIANTS: [Variant; 4] = [
-    Variant {
-        title: "head only",
-        recipe: shipped!("demo", "head"),
-        loads_clinical: false,
-    },
-    Variant {
-        title: "+ LoRA",
-        recipe: shipped!("demo", "lora"),
-        loads_clinical: false,
-    },
+    Variant { title: "head only", recipe: shipped!("demo", "head"), loads_clinical: false },
+    Variant { title: "+ LoRA", recipe: shipped!("demo", "lora"), loads_clinical: false },
     Variant {
         title: "+ clinical (frozen)",
         recipe: shipped!("demo", "clinical-frozen"),
@@ -127,21 +119,11 @@ impl Walkthrough<'_> {
             for task in TASKS {
                 cells.push(self.cell(variant, task, &base, &clinical)?);
             }
-            let row = Row {
-                title: variant.title,
-                cells,
-            };
+            let row = Row { title: variant.title, cells };
             self.say(row.line());
             rows.push(row);
         }
-        Ok(Report {
-            patients,
-            seed: self.seed,
-            folder: self.root.clone(),
-            task_notes,
-            perplexity,
-            rows,
-        })
+        Ok(Report { patients, seed: self.seed, folder: self.root.clone(), task_notes, perplexity, rows })
     }
 
     fn hospital(&self, patients: u64) -> Result<()> {
@@ -173,10 +155,7 @@ impl Walkthrough<'_> {
             let count = |split: &str| {
                 table::read(&self.task_file(task, split), &definition, false).map(|notes| notes.len())
             };
-            sizes.push((
-                task.to_owned(),
-                [count("train.csv")?, count("valid.csv")?, count("test.csv")?],
-            ));
+            sizes.push((task.to_owned(), [count("train.csv")?, count("valid.csv")?, count("test.csv")?]));
         }
         self.say(format_args!("tasks: {}", report::sizes(&sizes)));
         Ok(sizes)
@@ -202,12 +181,7 @@ impl Walkthrough<'_> {
         let train = files::read_text(&self.path("notes/train.jsonl"))?;
         let lines: Vec<&str> = train.lines().collect();
         for (part, place) in [("first", 0), ("second", 1)] {
-            let text: String = lines
-                .iter()
-                .skip(place)
-                .step_by(2)
-                .map(|line| format!("{line}\n"))
-                .collect();
+            let text: String = lines.iter().skip(place).step_by(2).map(|line| format!("{line}\n")).collect();
             files::write_atomic(&self.path(&format!("notes/{part}.jsonl")), text.as_bytes())?;
         }
         self.say(format_args!("notes: {} to train on", lines.len()));
@@ -217,11 +191,8 @@ impl Walkthrough<'_> {
     /// The recipe, in the demo's folder, with paths of this demo.
     fn recipe(&self, shipped: Shipped, purpose: Purpose, overrides: &[(&str, PathBuf)]) -> Result<Recipe> {
         let seed = format!("seed={}", self.seed);
-        let overrides: Vec<String> = overrides
-            .iter()
-            .map(|(key, value)| format!("{key}={}", value.display()))
-            .chain([seed])
-            .collect();
+        let overrides: Vec<String> =
+            overrides.iter().map(|(key, value)| format!("{key}={}", value.display())).chain([seed]).collect();
         shipped.read_in(&self.path("recipes"), &overrides, purpose)
     }
 
@@ -232,16 +203,9 @@ impl Walkthrough<'_> {
             ("data.valid", self.path("notes/valid.jsonl")),
         ];
         let recipe = self.recipe(BASE, Purpose::Pretrain, &overrides)?;
-        let Outcome {
-            run,
-            trainable,
-            summary,
-            ..
-        } = pretrain(&recipe, self.common, &RunOptions::anew("base"))?;
-        self.say(format_args!(
-            "base: {trainable} values from scratch, {} updates",
-            summary.updates
-        ));
+        let Outcome { run, trainable, summary, .. } =
+            pretrain(&recipe, self.common, &RunOptions::anew("base"))?;
+        self.say(format_args!("base: {trainable} values from scratch, {} updates", summary.updates));
         Ok(run)
     }
 
@@ -253,16 +217,9 @@ impl Walkthrough<'_> {
             ("data.valid", self.path("notes/valid.jsonl")),
         ];
         let recipe = self.recipe(CLINICAL, Purpose::Pretrain, &overrides)?;
-        let Outcome {
-            run,
-            trainable,
-            summary,
-            ..
-        } = pretrain(&recipe, self.common, &RunOptions::anew("clinical adapter"))?;
-        self.say(format_args!(
-            "clinical adapter: {trainable} values, {} updates",
-            summary.updates
-        ));
+        let Outcome { run, trainable, summary, .. } =
+            pretrain(&recipe, self.common, &RunOptions::anew("clinical adapter"))?;
+        self.say(format_args!("clinical adapter: {trainable} values, {} updates", summary.updates));
         Ok(run)
     }
 
@@ -311,10 +268,7 @@ impl Walkthrough<'_> {
         let (device, dtype) = (&self.device.device, self.device.dtype.burn());
         let model = stack::classifier(&folder, &outcome.adapters, &definition, device, dtype)?;
         let logits = predict(&model, &samples, device, |_| {})?;
-        let options = EvalOptions {
-            resamples: 1000,
-            seed: self.seed,
-        };
+        let options = EvalOptions { resamples: 1000, seed: self.seed };
         let metrics = metrics(&definition, &samples, &logits, &options)?;
         let evaluation = NewFolder::create(&run.join("test"), false)?;
         write(evaluation.path(), &definition, &samples, &logits, &metrics)?;

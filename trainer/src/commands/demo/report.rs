@@ -47,9 +47,7 @@ impl Cell {
             run,
             trainable,
             auroc: metrics.auroc,
-            interval: metrics
-                .auroc_interval
-                .map(|interval| (interval.low, interval.high)),
+            interval: metrics.auroc_interval.map(|interval| (interval.low, interval.high)),
             undefined: metrics.undefined.get("auroc").map(ToString::to_string),
         }
     }
@@ -68,11 +66,8 @@ impl Cell {
 impl Row {
     /// The row in short.
     pub(super) fn line(&self) -> String {
-        let cells: Vec<String> = self
-            .cells
-            .iter()
-            .map(|cell| format!("{} {}", cell.task, cell.text()))
-            .collect();
+        let cells: Vec<String> =
+            self.cells.iter().map(|cell| format!("{} {}", cell.task, cell.text())).collect();
         format!("{}: {}", self.title, cells.join(", "))
     }
 }

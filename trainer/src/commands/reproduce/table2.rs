@@ -68,13 +68,7 @@ pub(super) fn run(args: &Table2, common: &Common) -> Result<()> {
     for (recipe, _) in recipes.iter().filter(|(recipe, _)| recipe.out.exists()) {
         RunFolder::open(recipe, true, false)?;
     }
-    let table = Table {
-        args,
-        common,
-        device,
-        base,
-        notes,
-    };
+    let table = Table { args, common, device, base, notes };
     let report = table.make(&recipes)?;
 
     let markdown = report.markdown();
@@ -109,11 +103,7 @@ impl Notes {
     fn read(args: &Table2, recipe: &Recipe, base: &BaseFolder) -> Result<Self> {
         let (train, train_count) = samples(&recipe.data.train, recipe, base, TRAIN_SAMPLE)?;
         let (test, _) = samples(&split(&args.notes, "test")?, recipe, base, usize::MAX)?;
-        Ok(Self {
-            train,
-            test,
-            train_count,
-        })
+        Ok(Self { train, test, train_count })
     }
 }
 
@@ -131,10 +121,7 @@ fn samples(path: &Path, recipe: &Recipe, base: &BaseFolder, most: usize) -> Resu
     }
     let all = notes::read(path, recipe.data.skip_empty)?;
     let some: Vec<Note> = places(all.len()).map(|place| all[place].clone()).collect();
-    Ok((
-        tokenise(&some, &base.tokenizer, recipe.max_tokens, path)?,
-        all.len(),
-    ))
+    Ok((tokenise(&some, &base.tokenizer, recipe.max_tokens, path)?, all.len()))
 }
 
 /// A table being made.
@@ -185,10 +172,7 @@ impl Table<'_> {
                 console::note("what has been trained is kept: the same command, typed again, continues");
             }
         })?;
-        debug_assert_eq!(
-            outcome.trainable, counts.trainable,
-            "`params` counts what is trained"
-        );
+        debug_assert_eq!(outcome.trainable, counts.trainable, "`params` counts what is trained");
         let figures = self.figures(recipe, &outcome.adapters)?;
         console::note(format_args!(
             "{}: {} updates, perplexity {figures}",
@@ -226,25 +210,14 @@ impl Table<'_> {
 fn measure(model: &CausalLm, samples: &[Sample], device: &Device) -> Result<Measured> {
     let all = Perplexity::of(&batch_losses(model, samples, PAPER_BATCH, device)?);
     if model.num_targets_of(1) == 0 {
-        return Ok(Measured {
-            all,
-            after_first: all.perplexity,
-        });
+        return Ok(Measured { all, after_first: all.perplexity });
     }
-    let firsts: Vec<Sample> = samples
-        .iter()
-        .map(|sample| Sample {
-            ids: sample.ids[..1].to_vec(),
-            ..sample.clone()
-        })
-        .collect();
+    let firsts: Vec<Sample> =
+        samples.iter().map(|sample| Sample { ids: sample.ids[..1].to_vec(), ..sample.clone() }).collect();
     let first = Perplexity::of(&batch_losses(model, &firsts, PAPER_BATCH, device)?);
     let sum = |part: &Perplexity| part.nll * part.tokens as f64;
     let tokens = all.tokens - first.tokens;
-    Ok(Measured {
-        all,
-        after_first: ((sum(&all) - sum(&first)) / tokens as f64).exp(),
-    })
+    Ok(Measured { all, after_first: ((sum(&all) - sum(&first)) / tokens as f64).exp() })
 }
 
 #[cfg(test)]
@@ -288,14 +261,8 @@ mod tests {
                 target: Vec::new(),
             })
             .collect();
-        let prompt = AdapterConfig::Prompt(PromptConfig {
-            num_virtual_tokens: 3,
-            ..PromptConfig::default()
-        });
-        let prefix = AdapterConfig::Prefix(PrefixConfig {
-            num_virtual_tokens: 3,
-            ..PrefixConfig::default()
-        });
+        let prompt = AdapterConfig::Prompt(PromptConfig { num_virtual_tokens: 3, ..PromptConfig::default() });
+        let prefix = AdapterConfig::Prefix(PrefixConfig { num_virtual_tokens: 3, ..PrefixConfig::default() });
         for (adapter, more) in [(None, 0), (Some(prefix), 0), (Some(prompt), samples.len())] {
             let mut model = CausalLm::build(&config, &mut RandomWeights::new(7, &device, DType::F32));
             if let Some(adapter) = adapter {

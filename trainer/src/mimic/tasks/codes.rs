@@ -59,10 +59,7 @@ impl CodeLabels {
     /// Labels of an admission, joined by commas; none if it has none.
     pub(super) fn joined(&self, admission: u32) -> Option<String> {
         let places = self.of_admission.get(&admission)?;
-        let names: Vec<&str> = places
-            .iter()
-            .map(|place| self.names[usize::from(*place)].as_str())
-            .collect();
+        let names: Vec<&str> = places.iter().map(|place| self.names[usize::from(*place)].as_str()).collect();
         Some(names.join(","))
     }
 }
@@ -97,10 +94,7 @@ pub(super) fn read(
         let admission = row.number(1)?;
         let code = row.optional_text(2);
         let short = match &code {
-            Some(code) => Some(
-                kind.short(code)
-                    .ok_or_else(|| row.defect(DefectKind::NotANumber, 2))?,
-            ),
+            Some(code) => Some(kind.short(code).ok_or_else(|| row.defect(DefectKind::NotANumber, 2))?),
             None => None,
         };
         if !seen_rows.insert(id) {
@@ -165,11 +159,8 @@ fn describe(members: &[&Code]) -> String {
         }
     }
     let describe_one = |wanted: &String| {
-        let titles: Vec<&str> = members
-            .iter()
-            .filter(|code| chapter(code) == *wanted)
-            .map(|code| code.title.trim())
-            .collect();
+        let titles: Vec<&str> =
+            members.iter().filter(|code| chapter(code) == *wanted).map(|code| code.title.trim()).collect();
         shared_words(&titles)
     };
     let parts: Vec<String> = chapters.iter().map(describe_one).collect();
@@ -178,10 +169,7 @@ fn describe(members: &[&Code]) -> String {
 
 /// The words all of `titles` begin with, or else end with, two at least; or the first title where they share less.
 fn shared_words(titles: &[&str]) -> String {
-    let words: Vec<Vec<&str>> = titles
-        .iter()
-        .map(|title| title.split_whitespace().collect())
-        .collect();
+    let words: Vec<Vec<&str>> = titles.iter().map(|title| title.split_whitespace().collect()).collect();
     let first = &words[0];
     let same = |a: &str, b: &str| {
         let bare = |word: &str| word.trim_matches([',', ';', '.']).to_lowercase();
@@ -189,19 +177,12 @@ fn shared_words(titles: &[&str]) -> String {
     };
     let shared = |from_end: bool| {
         let at = |words: &[&str], i: usize| {
-            let place = if from_end {
-                words.len().checked_sub(i + 1)?
-            } else {
-                i
-            };
+            let place = if from_end { words.len().checked_sub(i + 1)? } else { i };
             words.get(place).map(|word| (*word).to_owned())
         };
         let all_have = |i: &usize| {
-            at(first, *i).is_some_and(|word| {
-                words
-                    .iter()
-                    .all(|other| at(other, *i).is_some_and(|w| same(&w, &word)))
-            })
+            at(first, *i)
+                .is_some_and(|word| words.iter().all(|other| at(other, *i).is_some_and(|w| same(&w, &word))))
         };
         (0..first.len()).take_while(all_have).count()
     };
@@ -218,17 +199,12 @@ fn shared_words(titles: &[&str]) -> String {
     let text = run.join(" ");
     let text = text.trim_end_matches([',', ';']);
     let mut letters = text.chars();
-    let capital: String = letters
-        .next()
-        .map(|c| c.to_uppercase().collect())
-        .unwrap_or_default();
+    let capital: String = letters.next().map(|c| c.to_uppercase().collect()).unwrap_or_default();
     capital + letters.as_str()
 }
 
 /// Words that no description ends with.
-const LINKS: [&str; 12] = [
-    "of", "and", "or", "with", "without", "the", "in", "to", "by", "for", "a", "from",
-];
+const LINKS: [&str; 12] = ["of", "and", "or", "with", "without", "the", "in", "to", "by", "for", "a", "from"];
 
 #[cfg(test)]
 mod tests {
@@ -247,13 +223,9 @@ mod tests {
         ] {
             assert_eq!(short(CodeKind::Diagnosis, code), label);
         }
-        for (code, label) in [
-            ("0331", "331"),
-            ("3310", "331"),
-            ("0034", "34"),
-            ("966", "966"),
-            ("9671", "967"),
-        ] {
+        for (code, label) in
+            [("0331", "331"), ("3310", "331"), ("0034", "34"), ("966", "966"), ("9671", "967")]
+        {
             assert_eq!(short(CodeKind::Procedure, code), label);
         }
         assert_eq!(CodeKind::Procedure.short("V123"), None);
@@ -261,45 +233,21 @@ mod tests {
 
     #[test]
     fn a_label_is_described_by_what_its_codes_share() {
-        let code = |code: &str, title: &str| Code {
-            code: code.into(),
-            title: title.into(),
-        };
+        let code = |code: &str, title: &str| Code { code: code.into(), title: title.into() };
         let codes = [
             code("4010", "Malignant essential hypertension"),
             code("4011", "Benign essential hypertension"),
             code("4019", "Unspecified essential hypertension"),
         ];
-        assert_eq!(
-            describe(&codes.iter().collect::<Vec<_>>()),
-            "Essential hypertension"
-        );
+        assert_eq!(describe(&codes.iter().collect::<Vec<_>>()), "Essential hypertension");
         let codes = [code("0331", "Spinal tap"), code("3310", "Incision of bronchus")];
-        assert_eq!(
-            describe(&codes.iter().collect::<Vec<_>>()),
-            "Spinal tap / Incision of bronchus"
-        );
+        assert_eq!(describe(&codes.iter().collect::<Vec<_>>()), "Spinal tap / Incision of bronchus");
         let codes = [
-            code(
-                "4030",
-                "Hypertensive chronic kidney disease, malignant, with stage V",
-            ),
-            code(
-                "4031",
-                "Hypertensive chronic kidney disease, benign, with stage V",
-            ),
+            code("4030", "Hypertensive chronic kidney disease, malignant, with stage V"),
+            code("4031", "Hypertensive chronic kidney disease, benign, with stage V"),
         ];
-        assert_eq!(
-            describe(&codes.iter().collect::<Vec<_>>()),
-            "Hypertensive chronic kidney disease"
-        );
-        let codes = [
-            code("7801", "Hallucinations"),
-            code("7802", "Syncope and collapse"),
-        ];
-        assert_eq!(
-            describe(&codes.iter().collect::<Vec<_>>()),
-            "Hallucinations and others"
-        );
+        assert_eq!(describe(&codes.iter().collect::<Vec<_>>()), "Hypertensive chronic kidney disease");
+        let codes = [code("7801", "Hallucinations"), code("7802", "Syncope and collapse")];
+        assert_eq!(describe(&codes.iter().collect::<Vec<_>>()), "Hallucinations and others");
     }
 }

@@ -58,10 +58,7 @@ impl Samples {
             let path = out.join(name).join(format!("{split}.csv"));
             QuotedCsv::create(path, &["id", "text", "label"])
         };
-        Ok(Self {
-            files: SPLITS.into_iter().map(create).collect::<Result<_>>()?,
-            counts: [0; 3],
-        })
+        Ok(Self { files: SPLITS.into_iter().map(create).collect::<Result<_>>()?, counts: [0; 3] })
     }
 
     /// Writes one sample.
@@ -91,10 +88,8 @@ impl QuotedCsv {
     }
 
     fn row(&mut self, fields: &[&str]) -> Result<()> {
-        let quoted: Vec<String> = fields
-            .iter()
-            .map(|field| format!("\"{}\"", field.replace('"', "\"\"")))
-            .collect();
+        let quoted: Vec<String> =
+            fields.iter().map(|field| format!("\"{}\"", field.replace('"', "\"\""))).collect();
         writeln!(self.file, "{}", quoted.join(",")).at(&self.path)
     }
 

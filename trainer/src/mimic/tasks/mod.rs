@@ -69,15 +69,8 @@ pub fn prepare_tasks(options: &TaskOptions) -> Result<TasksReport> {
     };
     let admissions = mimic3::admissions(&options.mimic3, &mut ledger, &mut tables)?;
     let (diagnoses, procedures, excluded) = read_codes(options, &mut ledger, &mut tables, &mut remarks)?;
-    let ventilation = ventilation(
-        options,
-        &admissions,
-        &excluded,
-        &mut ledger,
-        &mut tables,
-        &mut stages,
-        &mut not_made,
-    )?;
+    let ventilation =
+        ventilation(options, &admissions, &excluded, &mut ledger, &mut tables, &mut stages, &mut not_made)?;
     let mut starts = match &ventilation {
         Ventilation::Cohort(cohort) => cohort.starts.clone(),
         _ => HashMap::new(),
@@ -109,10 +102,7 @@ pub fn prepare_tasks(options: &TaskOptions) -> Result<TasksReport> {
         let reason = "NOTEEVENTS has a header and no row: there are labels and task files, but no notes";
         not_made = descriptions
             .iter()
-            .map(|d| NotMade {
-                task: d.name.to_owned(),
-                reason: reason.to_owned(),
-            })
+            .map(|d| NotMade { task: d.name.to_owned(), reason: reason.to_owned() })
             .collect();
         let count = |d: &Description| Table1Row::new(d.name, d.labels.len() as u64, [0; 3]);
         table1.extend(descriptions.iter().map(count));
@@ -131,16 +121,10 @@ pub fn prepare_tasks(options: &TaskOptions) -> Result<TasksReport> {
                 continue;
             }
             made.push(task.to_owned());
-            table1.push(Table1Row::new(
-                task,
-                description.labels.len() as u64,
-                counts[task],
-            ));
+            table1.push(Table1Row::new(task, description.labels.len() as u64, counts[task]));
         }
     }
-    let straddling = ventilated
-        .as_ref()
-        .map_or(0, |labels| straddling(labels, &admissions));
+    let straddling = ventilated.as_ref().map_or(0, |labels| straddling(labels, &admissions));
     if made.iter().any(|task| task == "pmv") {
         remarks.push(format!(
             "pmv is split by admission, as its protocol has it: {straddling} patients of its cohort are in more than one of \
@@ -226,10 +210,8 @@ fn ventilation(
             Ok(Ventilation::Cohort(cohort))
         }
         Err(reason) => {
-            not_made.push(NotMade {
-                task: "pmv".to_owned(),
-                reason: format!("{reason}; or give --pmv-labels"),
-            });
+            not_made
+                .push(NotMade { task: "pmv".to_owned(), reason: format!("{reason}; or give --pmv-labels") });
             Ok(Ventilation::Unknown)
         }
     }
@@ -237,19 +219,10 @@ fn ventilation(
 
 fn descriptions(diagnoses: &CodeLabels, procedures: &CodeLabels) -> Vec<Description> {
     let words = |labels: &[(&str, &str)]| {
-        labels
-            .iter()
-            .map(|(name, description)| ((*name).to_owned(), (*description).to_owned()))
-            .collect()
+        labels.iter().map(|(name, description)| ((*name).to_owned(), (*description).to_owned())).collect()
     };
-    let of_codes = |labels: &CodeLabels| {
-        labels
-            .names
-            .iter()
-            .cloned()
-            .zip(labels.descriptions.iter().cloned())
-            .collect()
-    };
+    let of_codes =
+        |labels: &CodeLabels| labels.names.iter().cloned().zip(labels.descriptions.iter().cloned()).collect();
     vec![
         Description {
             name: "los",
@@ -351,10 +324,7 @@ fn write_samples(
         mor: Samples::create(out, "mor")?,
         diag: Samples::create(out, "diag")?,
         proc: Samples::create(out, "proc")?,
-        pmv: labels
-            .ventilated
-            .map(|_| Samples::create(out, "pmv"))
-            .transpose()?,
+        pmv: labels.ventilated.map(|_| Samples::create(out, "pmv")).transpose()?,
         in_split: 0,
         deleted_phrases: 0,
     };
@@ -362,10 +332,7 @@ fn write_samples(
     let mut progress = Progress::new("admission notes", 0, all.len() as u64);
     let (mut done, mut with_text, mut notes) = (0, 0, 0);
     for group in all.chunks(AT_ONCE) {
-        let texts = group
-            .iter()
-            .map(|summary| summaries.text(summary))
-            .collect::<Result<Vec<String>>>()?;
+        let texts = group.iter().map(|summary| summaries.text(summary)).collect::<Result<Vec<String>>>()?;
         let pairs = group.par_iter().zip(texts);
         let prepared: Vec<Option<Option<Prepared>>> =
             pairs.map(|(summary, text)| prepare(summary, &text)).collect();
@@ -391,13 +358,7 @@ fn prepare(summary: &Summary, text: &str) -> Option<Option<Prepared>> {
     let subject = summary.subject.filter(|_| !text.is_empty())?;
     Some(admission_note(text).map(|note| {
         let (without_death, deleted_phrases) = mortality::without_death(&note);
-        Prepared {
-            admission: summary.admission,
-            subject,
-            note,
-            without_death,
-            deleted_phrases,
-        }
+        Prepared { admission: summary.admission, subject, note, without_death, deleted_phrases }
     }))
 }
 
@@ -407,26 +368,18 @@ impl Writer<'_> {
             return Ok(());
         };
         self.in_split += 1;
-        let Prepared {
-            admission: id, note, ..
-        } = sample;
+        let Prepared { admission: id, note, .. } = sample;
         let admission = &self.labels.admissions[id];
         if !admission.died {
             self.los.write(split, *id, note, length_of_stay(admission))?;
         }
         if let Some(text) = &sample.without_death {
             self.deleted_phrases += sample.deleted_phrases as u64;
-            self.mor
-                .write(split, *id, text, if admission.died { "1" } else { "0" })?;
+            self.mor.write(split, *id, text, if admission.died { "1" } else { "0" })?;
             if let Some(pmv) = &mut self.pmv
                 && let Some(labelled) = self.labels.ventilated.and_then(|labels| labels.get(id))
             {
-                pmv.write(
-                    labelled.split,
-                    *id,
-                    text,
-                    if labelled.prolonged { "1" } else { "0" },
-                )?;
+                pmv.write(labelled.split, *id, text, if labelled.prolonged { "1" } else { "0" })?;
             }
         }
         if let Some(codes) = self.labels.diagnoses.joined(*id) {
@@ -443,19 +396,11 @@ impl Writer<'_> {
         stages: &mut Stages,
         remarks: &mut Vec<String>,
     ) -> Result<HashMap<&'static str, [u64; 3]>> {
-        remarks.push(format!(
-            "{} phrases of death were deleted from texts of mor",
-            self.deleted_phrases
-        ));
+        remarks.push(format!("{} phrases of death were deleted from texts of mor", self.deleted_phrases));
         let cohort = self.labels.ventilated.map_or(0, |labels| labels.len() as u64);
         let made = [
             ("los", "left alive", Some(self.los), self.in_split),
-            (
-                "mor",
-                "that do not tell of a death",
-                Some(self.mor),
-                self.in_split,
-            ),
+            ("mor", "that do not tell of a death", Some(self.mor), self.in_split),
             ("diag", "with a diagnosis", Some(self.diag), self.in_split),
             ("proc", "with a procedure", Some(self.proc), self.in_split),
             ("pmv", "with a note of mor", self.pmv, cohort),
@@ -484,8 +429,5 @@ fn straddling(labels: &BTreeMap<u32, Labelled>, admissions: &BTreeMap<u32, Admis
             splits.entry(admission.subject).or_default()[labelled.split as usize] = true;
         }
     }
-    splits
-        .values()
-        .filter(|splits| splits.iter().filter(|in_it| **in_it).count() > 1)
-        .count()
+    splits.values().filter(|splits| splits.iter().filter(|in_it| **in_it).count() > 1).count()
 }

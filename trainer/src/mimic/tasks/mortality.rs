@@ -18,10 +18,7 @@ const TELLING: [&str; 3] = ["he expired", "pronounced expired", "time of death"]
 /// `note` without the phrases that may go, and how many went; or none if it still tells of a death.
 pub(super) fn without_death(note: &str) -> (Option<String>, usize) {
     let (text, deleted) = delete_phrases(note);
-    let tells = has_phrase(&text)
-        || TELLING
-            .iter()
-            .any(|words| find_ignoring_case(&text, words).is_some());
+    let tells = has_phrase(&text) || TELLING.iter().any(|words| find_ignoring_case(&text, words).is_some());
     ((!tells).then_some(text), deleted)
 }
 
@@ -53,31 +50,20 @@ fn delete_phrases(note: &str) -> (String, usize) {
 }
 
 fn next_label(note: &str, from: usize) -> Option<std::ops::Range<usize>> {
-    let found = FORGIVING
-        .iter()
-        .filter_map(|label| find_ignoring_case(&note[from..], label));
-    found
-        .min_by_key(|range| range.start)
-        .map(|range| from + range.start..from + range.end)
+    let found = FORGIVING.iter().filter_map(|label| find_ignoring_case(&note[from..], label));
+    found.min_by_key(|range| range.start).map(|range| from + range.start..from + range.end)
 }
 
 /// Places in `text` up to and with its first line end.
 fn line_starts(text: &str) -> impl Iterator<Item = usize> {
     let line_end = text.find('\n').unwrap_or(text.len());
-    text.char_indices()
-        .map(|(at, _)| at)
-        .take_while(move |at| *at <= line_end)
+    text.char_indices().map(|(at, _)| at).take_while(move |at| *at <= line_end)
 }
 
 fn has_phrase(text: &str) -> bool {
     // A person begins with the letter p, which has no case beyond ASCII.
-    let starts = text
-        .bytes()
-        .enumerate()
-        .filter(|(_, b)| b.eq_ignore_ascii_case(&b'p'));
-    starts
-        .map(|(at, _)| at)
-        .any(|at| phrase(&text[at..], Person::Required).is_some())
+    let starts = text.bytes().enumerate().filter(|(_, b)| b.eq_ignore_ascii_case(&b'p'));
+    starts.map(|(at, _)| at).any(|at| phrase(&text[at..], Person::Required).is_some())
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -89,9 +75,7 @@ enum Person {
 /// Length of a death phrase at the start of `text`: person, white space, perhaps an auxiliary and one white-space character,
 /// verb.
 fn phrase(text: &str, person: Person) -> Option<usize> {
-    let persons = PERSONS
-        .iter()
-        .filter_map(|words| prefix_ignoring_case(text, words));
+    let persons = PERSONS.iter().filter_map(|words| prefix_ignoring_case(text, words));
     let nobody = (person == Person::Optional).then_some(0);
     persons.chain(nobody).find_map(|length| {
         let rest = text[length..].trim_start_matches(is_space);
@@ -130,11 +114,7 @@ mod tests {
             (Some("PHYSICAL EXAM: Mother  of old age\n\nFAMILY HISTORY: x"), 1)
         );
         let (text, _) = without_death("PHYSICAL EXAM: wheeze on expired air");
-        assert_eq!(
-            text.as_deref(),
-            Some("PHYSICAL EXAM: wheeze on air"),
-            "no person is needed"
-        );
+        assert_eq!(text.as_deref(), Some("PHYSICAL EXAM: wheeze on air"), "no person is needed");
         let (text, _) = without_death("PHYSICAL EXAM: patient died, then the pt died");
         assert_eq!(text, None, "one phrase a label");
         let (text, deleted) = without_death("Medication on admission:expired; physical exam: died\nx");

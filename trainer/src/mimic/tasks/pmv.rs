@@ -44,13 +44,8 @@ pub(super) struct Excluded {
 impl Excluded {
     /// Donors are told by the titles of `diagnoses`.
     pub(super) fn new(diagnoses: &[Code]) -> Self {
-        let donors = diagnoses
-            .iter()
-            .filter(|code| code.title.to_lowercase().contains("donor"));
-        Self {
-            donor_codes: donors.map(|code| code.code.clone()).collect(),
-            admissions: HashSet::new(),
-        }
+        let donors = diagnoses.iter().filter(|code| code.title.to_lowercase().contains("donor"));
+        Self { donor_codes: donors.map(|code| code.code.clone()).collect(), admissions: HashSet::new() }
     }
 
     /// Looks at a diagnosis of an admission.
@@ -58,9 +53,7 @@ impl Excluded {
         let next_is_digit = |rest: &str| rest.bytes().next().is_some_and(|b| b.is_ascii_digit());
         let throat = code.strip_prefix("14").is_some_and(next_is_digit);
         let burn = code.starts_with("941")
-            || code
-                .strip_prefix("948")
-                .is_some_and(|rest| matches!(rest.bytes().next(), Some(b'3'..=b'9')));
+            || code.strip_prefix("948").is_some_and(|rest| matches!(rest.bytes().next(), Some(b'3'..=b'9')));
         if throat || burn || NEUROMUSCULAR.contains(&code) || self.donor_codes.contains(code) {
             self.admissions.insert(admission);
         }
@@ -88,12 +81,9 @@ impl Tables {
             }
         }
         Ok(match <[PathBuf; 4]>::try_from(paths) {
-            Ok([patients, icu_stays, chart_events, procedure_events]) => Ok(Self {
-                patients,
-                icu_stays,
-                chart_events,
-                procedure_events,
-            }),
+            Ok([patients, icu_stays, chart_events, procedure_events]) => {
+                Ok(Self { patients, icu_stays, chart_events, procedure_events })
+            }
             Err(_) => Err(format!("{} not there", missing.join(" and "))),
         })
     }
@@ -136,33 +126,19 @@ pub(super) fn cohort(
     let included = stays.len() as u64;
 
     let wanted = stays.iter().map(|stay| stay.id);
-    let events = ventilation::events(
-        &paths.chart_events,
-        &paths.procedure_events,
-        wanted,
-        ledger,
-        tables,
-    )?;
+    let events = ventilation::events(&paths.chart_events, &paths.procedure_events, wanted, ledger, tables)?;
     stays.retain(|stay| events.contains_key(&stay.id));
     let ventilated = stays.len() as u64;
     // The span of a stay: wall clock from its first event to the end of its last, gaps included.
     let span = |id: u32| {
         let of_stay = &events[&id];
-        let end = of_stay
-            .iter()
-            .map(|event| event.end)
-            .max()
-            .expect("a stay here has an event");
+        let end = of_stay.iter().map(|event| event.end).max().expect("a stay here has an event");
         end.0 - of_stay[0].start.0 + SLACK
     };
     stays.retain(|stay| span(stay.id) >= 2 * DAY);
     let base = stays.len() as u64;
     stays.sort_by_key(|stay| (stay.admission, stay.admitted, stay.id));
-    let prolonged = stays
-        .iter()
-        .filter(|stay| span(stay.id) >= 7 * DAY)
-        .map(|stay| stay.admission)
-        .collect();
+    let prolonged = stays.iter().filter(|stay| span(stay.id) >= 7 * DAY).map(|stay| stay.admission).collect();
     stays.dedup_by_key(|stay| stay.admission);
     stages.chain(
         "pmv",
@@ -176,14 +152,8 @@ pub(super) fn cohort(
             ("the first stay of an admission", stays.len() as u64),
         ],
     );
-    let start = |id: u32| VentilationStart {
-        start: events[&id][0].start,
-        has_bedside_note: false,
-    };
-    let starts = stays
-        .iter()
-        .map(|stay| (stay.admission, start(stay.id)))
-        .collect();
+    let start = |id: u32| VentilationStart { start: events[&id][0].start, has_bedside_note: false };
+    let starts = stays.iter().map(|stay| (stay.admission, start(stay.id))).collect();
     Ok(Cohort { starts, prolonged })
 }
 
@@ -196,20 +166,13 @@ impl Cohort {
             .iter()
             .filter(|(_, start)| start.has_bedside_note)
             .map(|(admission, _)| {
-                let labelled = Labelled {
-                    prolonged: self.prolonged.contains(admission),
-                    split: TENTHS.of(*admission),
-                };
+                let labelled =
+                    Labelled { prolonged: self.prolonged.contains(admission), split: TENTHS.of(*admission) };
                 (*admission, labelled)
             })
             .collect();
         let before = self.starts.len() as u64;
-        stages.add(
-            "pmv",
-            "with a bedside note in the first 48 h",
-            before,
-            labelled.len() as u64,
-        );
+        stages.add("pmv", "with a bedside note in the first 48 h", before, labelled.len() as u64);
         labelled
     }
 }
@@ -249,18 +212,13 @@ mod tests {
 
     #[test]
     fn diagnoses_that_exclude_are_those_of_the_cohort() {
-        let donor = Code {
-            code: "V594".into(),
-            title: "Kidney donors".into(),
-        };
+        let donor = Code { code: "V594".into(), title: "Kidney donors".into() };
         let excludes = |code: &str| {
             let mut excluded = Excluded::new(std::slice::from_ref(&donor));
             excluded.see(7, code);
             excluded.admissions.contains(&7)
         };
-        for code in [
-            "1400", "149", "3589", "3590", "3591", "35801", "94100", "94830", "94899", "V594",
-        ] {
+        for code in ["1400", "149", "3589", "3590", "3591", "35801", "94100", "94830", "94899", "V594"] {
             assert!(excludes(code), "{code}");
         }
         for code in ["14", "0140", "3588", "35800", "9400", "94820", "948", "V593"] {

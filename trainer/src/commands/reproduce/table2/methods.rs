@@ -102,9 +102,7 @@ pub(super) fn read_recipes(
     let read = |row: &Method| {
         let name = row.recipe.name;
         let overrides = overrides_of(name, &args.overrides)?;
-        let mut recipe = row
-            .recipe
-            .read_in(&folder.join(RECIPES), &overrides, Purpose::Pretrain)?;
+        let mut recipe = row.recipe.read_in(&folder.join(RECIPES), &overrides, Purpose::Pretrain)?;
         recipe.seed = common.seed.unwrap_or(recipe.seed);
         recipe.out = args.out.join(name);
         recipe.base.path = Some(args.model.clone());
@@ -186,12 +184,8 @@ mod tests {
 
     #[test]
     fn a_methods_own_values_come_after_those_of_all() {
-        let given = [
-            "prefix.training.epochs=3",
-            "training.epochs=2",
-            "lora.adapter.0.r=4",
-        ]
-        .map(str::to_owned);
+        let given =
+            ["prefix.training.epochs=3", "training.epochs=2", "lora.adapter.0.r=4"].map(str::to_owned);
         let of = |method| overrides_of(method, &given).unwrap();
         assert_eq!(of("prefix"), ["training.epochs=2", "training.epochs=3"]);
         assert_eq!(of("lora"), ["training.epochs=2", "adapter.0.r=4"]);
@@ -211,24 +205,13 @@ mod tests {
             assert_eq!(counts.trainable, row.paper.trainable, "{}", row.title);
             // The paper cuts or rounds to the digits it prints.
             let digit = if row.paper.percent < 0.001 { 1e-4 } else { 1e-2 };
-            assert!(
-                (counts.percent - row.paper.percent).abs() < digit,
-                "{}",
-                row.title
-            );
+            assert!((counts.percent - row.paper.percent).abs() < digit, "{}", row.title);
             let training = &recipe.training;
             assert_eq!(
-                (
-                    training.learning_rate,
-                    training.warmup_ratio,
-                    training.weight_decay
-                ),
+                (training.learning_rate, training.warmup_ratio, training.weight_decay),
                 (3e-4, 0.06, 0.01)
             );
-            assert_eq!(
-                (training.batch_size, training.accumulation_steps, training.epochs),
-                (10, 4, 1)
-            );
+            assert_eq!((training.batch_size, training.accumulation_steps, training.epochs), (10, 4, 1));
             assert_eq!(recipe.max_tokens, 128);
             let count = row.recipe.text.contains(&grouped(row.paper.trainable));
             assert!(count, "{}: the header gives the count", row.title);

@@ -79,11 +79,7 @@ pub(super) struct Measured {
 impl Display for Figures {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let (train, test) = (&self.train, &self.test);
-        write!(
-            f,
-            "{:.3} in training, {:.3} in test",
-            train.after_first, test.after_first
-        )
+        write!(f, "{:.3} in training, {:.3} in test", train.after_first, test.after_first)
     }
 }
 
@@ -149,10 +145,7 @@ impl Report {
             grouped(self.base.train.all.notes),
         ));
         if !self.overrides.is_empty() {
-            line(format!(
-                "- Not as in the paper: `{}`.",
-                self.overrides.join("` `")
-            ));
+            line(format!("- Not as in the paper: `{}`.", self.overrides.join("` `")));
         }
         text
     }
@@ -183,11 +176,7 @@ fn share(percent: f64) -> String {
 }
 
 /// Seconds as h:mm:ss.
-#[expect(
-    clippy::cast_possible_truncation,
-    clippy::cast_sign_loss,
-    reason = "a sum of durations, below 2^52"
-)]
+#[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a sum of durations, below 2^52")]
 fn clock(seconds: f64) -> String {
     let seconds = seconds.round() as u64;
     format!("{}:{:02}:{:02}", seconds / 3600, seconds / 60 % 60, seconds % 60)
@@ -199,17 +188,8 @@ mod tests {
 
     #[test]
     fn numbers_are_written_as_the_paper_writes_them() {
-        assert_eq!(
-            [0, 999, 61_440, 16_093_696].map(grouped),
-            ["0", "999", "61,440", "16,093,696"]
-        );
-        assert_eq!(
-            [12.345, 0.124, 0.0182, 0.000_912].map(share),
-            ["12.35", "0.12", "0.018", "0.00091"]
-        );
-        assert_eq!(
-            [0.4, 59.6, 77_862.0].map(clock),
-            ["0:00:00", "0:01:00", "21:37:42"]
-        );
+        assert_eq!([0, 999, 61_440, 16_093_696].map(grouped), ["0", "999", "61,440", "16,093,696"]);
+        assert_eq!([12.345, 0.124, 0.0182, 0.000_912].map(share), ["12.35", "0.12", "0.018", "0.00091"]);
+        assert_eq!([0.4, 59.6, 77_862.0].map(clock), ["0:00:00", "0:01:00", "21:37:42"]);
     }
 }
