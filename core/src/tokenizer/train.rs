@@ -390,9 +390,11 @@ mod tests {
     }
 
     #[test]
-    #[ignore = "needs Python with `tokenizers`: set CLINLORA_PYTHON to its interpreter"]
     fn python_reads_a_trained_tokenizer_with_equal_ids() {
-        let python = std::env::var("CLINLORA_PYTHON").unwrap();
+        let Ok(python) = std::env::var("CLINLORA_PYTHON") else {
+            println!("skipped: set CLINLORA_PYTHON to a Python with `tokenizers`");
+            return;
+        };
         let golden = concat!(env!("CARGO_MANIFEST_DIR"), "/../tests/golden/tokenizer");
         let file: serde_json::Value =
             serde_json::from_slice(&std::fs::read(format!("{golden}/cases.json")).unwrap()).unwrap();

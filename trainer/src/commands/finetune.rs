@@ -14,8 +14,7 @@ use clinlora_core::peft::store::TaskType;
 use clinlora_core::tokenizer::Tokenizer;
 use clinlora_core::weights::RandomWeights;
 
-use super::pretrain::Outcome;
-use super::{RunOptions, print_json, print_report};
+use super::recipe_run::{self, Outcome, RunOptions, print_report};
 use crate::cli::{Common, Train};
 use crate::console;
 use crate::dataset::order::split;
@@ -25,7 +24,6 @@ use crate::files;
 use crate::folders::adapter::{self, AdapterFolder, Origin};
 use crate::folders::base::BaseFolder;
 use crate::recipe::{Method, Purpose, Recipe};
-use crate::training::interrupt;
 use crate::training::objective::Classification;
 use crate::training::run::{Job, RunFolder, train};
 
@@ -34,19 +32,7 @@ use crate::training::run::{Job, RunFolder, train};
 /// # Errors
 /// [`Error`] for whatever of the inputs cannot be used, an interruption, or numbers that diverged.
 pub fn run(args: &Train, common: &Common) -> Result<()> {
-    let mut recipe = Recipe::read(&args.recipe, &args.overrides, Purpose::Finetune)?;
-    recipe.seed = common.seed.unwrap_or(recipe.seed);
-    interrupt::listen();
-    let outcome = finetune(&recipe, common, &RunOptions::of(args, "finetune"))?;
-    if common.json {
-        return print_json(&outcome);
-    }
-    console::result(format_args!(
-        "{} updates; kept update {}; {}",
-        outcome.summary.updates,
-        outcome.summary.kept_update,
-        outcome.run.display()
-    ))
+    recipe_run::run(args, common, Purpose::Finetune, finetune)
 }
 
 /// The command without its printing.

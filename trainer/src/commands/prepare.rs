@@ -59,8 +59,8 @@ mod tests {
     use std::path::Path;
 
     use super::*;
-    use crate::commands::RunOptions;
     use crate::commands::pretrain::pretrain;
+    use crate::commands::recipe_run::RunOptions;
     use crate::device::DeviceChoice;
     use crate::mimic::{NoteSplit, NotesReport, Split};
     use crate::recipe::{Purpose, Recipe};

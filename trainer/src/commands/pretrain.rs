@@ -9,12 +9,10 @@ use clinlora_core::params::{Owner, set_trainable};
 use clinlora_core::peft::store::TaskType;
 use clinlora_core::tokenizer::Tokenizer;
 use clinlora_core::weights::RandomWeights;
-use serde::Serialize;
 
 use super::finetune::{Foundation, attach_stack};
-use super::{RunOptions, print_json, print_report};
+use super::recipe_run::{self, Outcome, RunOptions, print_report};
 use crate::cli::{Common, Train};
-use crate::console;
 use crate::dataset::order::split;
 use crate::dataset::tokens::TokenCorpus;
 use crate::dataset::{Note, Sample, Samples, Selected, notes, tokenise};
@@ -22,39 +20,15 @@ use crate::error::{Error, Result};
 use crate::folders::adapter::Origin;
 use crate::folders::base::{self, BaseFolder};
 use crate::recipe::{Method, Purpose, Recipe};
-use crate::training::interrupt;
 use crate::training::objective::LanguageModelling;
-use crate::training::run::{Job, RunFolder, Summary, train};
+use crate::training::run::{Job, RunFolder, train};
 
 /// Trains by language modelling on notes; leaves the adapters, or with `method = "full"` a base, in the run folder.
 ///
 /// # Errors
 /// [`Error`] for whatever of the inputs cannot be used, an interruption, or numbers that diverged.
 pub fn run(args: &Train, common: &Common) -> Result<()> {
-    let mut recipe = Recipe::read(&args.recipe, &args.overrides, Purpose::Pretrain)?;
-    recipe.seed = common.seed.unwrap_or(recipe.seed);
-    interrupt::listen();
-    let outcome = pretrain(&recipe, common, &RunOptions::of(args, "pretrain"))?;
-    if common.json {
-        return print_json(&outcome);
-    }
-    console::result(format_args!(
-        "{} updates; kept update {}; {}",
-        outcome.summary.updates,
-        outcome.summary.kept_update,
-        outcome.run.display()
-    ))
-}
-
-/// What a finished run came to.
-#[derive(Debug, Serialize)]
-pub(crate) struct Outcome {
-    pub(crate) run: PathBuf,
-    /// Folders to give as `--adapter`, in order, to have what was trained.
-    pub(crate) adapters: Vec<PathBuf>,
-    pub(crate) trainable: usize,
-    #[serde(flatten)]
-    pub(crate) summary: Summary,
+    recipe_run::run(args, common, Purpose::Pretrain, pretrain)
 }
 
 /// The command without its printing.

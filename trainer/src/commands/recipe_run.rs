@@ -1,0 +1,91 @@
+//! What `pretrain` and `finetune` share: how a recipe becomes a run, and what is said of it.
+
+use std::path::PathBuf;
+
+use clinlora_core::params::Walk;
+use clinlora_core::peft::stack::{ParamGroup, report};
+use serde::Serialize;
+
+use super::print_json;
+use crate::cli::{Common, Train};
+use crate::console;
+use crate::error::Result;
+use crate::recipe::{Purpose, Recipe};
+use crate::training::interrupt;
+use crate::training::run::Summary;
+
+/// Reads the recipe of a training command, hands it to `train` and prints what came of it.
+pub(super) fn run(
+    args: &Train,
+    common: &Common,
+    purpose: Purpose,
+    train: impl FnOnce(&Recipe, &Common, &RunOptions<'_>) -> Result<Outcome>,
+) -> Result<()> {
+    let mut recipe = Recipe::read(&args.recipe, &args.overrides, purpose)?;
+    recipe.seed = common.seed.unwrap_or(recipe.seed);
+    interrupt::listen();
+    let title = match purpose {
+        Purpose::Pretrain => "pretrain",
+        Purpose::Finetune => "finetune",
+    };
+    let options = RunOptions { title, resume: args.resume, overwrite: args.overwrite, brief: false };
+    let outcome = train(&recipe, common, &options)?;
+    if common.json {
+        return print_json(&outcome);
+    }
+    let Summary { updates, kept_update, .. } = outcome.summary;
+    console::result(format_args!("{updates} updates; kept update {kept_update}; {}", outcome.run.display()))
+}
+
+/// What a finished run came to.
+#[derive(Debug, Serialize)]
+pub(crate) struct Outcome {
+    pub(crate) run: PathBuf,
+    /// Folders to give as `--adapter`, in order, to have what was trained.
+    pub(crate) adapters: Vec<PathBuf>,
+    pub(crate) trainable: usize,
+    #[serde(flatten)]
+    pub(crate) summary: Summary,
+}
+
+/// How a training command goes about its run.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct RunOptions<'a> {
+    /// What progress is called.
+    pub(crate) title: &'a str,
+    /// Continue an interrupted run.
+    pub(super) resume: bool,
+    /// Replace an older run.
+    pub(super) overwrite: bool,
+    /// Say only how far the run is: it is one of many.
+    pub(super) brief: bool,
+}
+
+impl<'a> RunOptions<'a> {
+    /// A new run, one of many.
+    pub(super) fn anew(title: &'a str) -> Self {
+        Self { title, resume: false, overwrite: false, brief: true }
+    }
+}
+
+/// Prints what a run will change and what not, unless it is to be `brief`; returns the number of trainable values.
+pub(super) fn print_report(model: &mut dyn Walk, brief: bool) -> usize {
+    let groups = report(model);
+    let trainable: usize = groups.iter().filter(|g| g.trainable).map(|g| g.values).sum();
+    if brief {
+        return trainable;
+    }
+    let width = groups.iter().map(|g| g.tensors.len()).max().unwrap_or_default();
+    let owner_width = groups.iter().map(|g| g.owner.len()).max().unwrap_or_default();
+    for ParamGroup { owner, tensors, count, values, trainable } in &groups {
+        let state = if *trainable { "trained" } else { "frozen" };
+        console::note(format_args!(
+            "  {owner:owner_width$}  {tensors:width$}  {count:4} x  {values:>13}  {state}"
+        ));
+    }
+    let total: usize = groups.iter().map(|g| g.values).sum();
+    #[expect(clippy::cast_precision_loss, reason = "a percentage to print")]
+    let percent = 100.0 * trainable as f64 / total as f64;
+    console::note(format_args!("  {trainable} of {total} values trained ({percent:.4} %)"));
+    trainable
+}
