@@ -2,6 +2,7 @@
 
 use super::print_json;
 use crate::cli::{Common, Prepare, PrepareNotes, PrepareTasks, PrepareWhat};
+use crate::console;
 use crate::error::Result;
 use crate::mimic::{NoteOptions, TaskOptions, prepare_notes, prepare_tasks};
 use crate::training::interrupt;
@@ -30,8 +31,7 @@ fn tasks(args: &PrepareTasks, common: &Common) -> Result<()> {
     if common.json {
         return print_json(&report);
     }
-    println!("{}\n{}", report.table(), report.out.display());
-    Ok(())
+    console::result(format_args!("{}\n{}", report.table(), report.out.display()))
 }
 
 fn notes(args: &PrepareNotes, common: &Common) -> Result<()> {
@@ -48,8 +48,7 @@ fn notes(args: &PrepareNotes, common: &Common) -> Result<()> {
     if common.json {
         return print_json(&report);
     }
-    println!("{}\n{}", report.table(), report.out.display());
-    Ok(())
+    console::result(format_args!("{}\n{}", report.table(), report.out.display()))
 }
 
 #[cfg(test)]
