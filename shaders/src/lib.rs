@@ -1,0 +1,1 @@
+//! WGSL kernels, each with a plain-Rust twin.
