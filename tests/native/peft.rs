@@ -7,6 +7,7 @@ use std::collections::BTreeMap;
 use burn::tensor::{Device, Distribution, Tensor};
 use clinlora::training::adamw::AdamW;
 use clinlora::training::objective::LanguageModelling;
+use clinlora::training::schedule::RateFactors;
 use clinlora::training::step;
 use clinlora_core::model::head::CausalLm;
 use clinlora_core::params::{Owner, for_each_param, for_each_site, set_trainable};
@@ -91,7 +92,7 @@ fn train(case: &Case, model: &mut CausalLm, updates: u64, device: &Device) {
         let (loss, gradients) =
             step::gradients(&LanguageModelling, model, &samples, &training, update, device).unwrap();
         let outcome = step::measure(loss, &gradients);
-        step::apply(model, &mut optimizer, gradients, outcome, &training, 1e-2);
+        step::apply(model, &mut optimizer, gradients, outcome, &training, 1e-2, &RateFactors::default());
     }
 }
 

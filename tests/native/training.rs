@@ -4,7 +4,7 @@ use burn::tensor::Device;
 use clinlora::recipe::Training;
 use clinlora::training::adamw::AdamW;
 use clinlora::training::objective::LanguageModelling;
-use clinlora::training::schedule::learning_rate;
+use clinlora::training::schedule::{RateFactors, learning_rate};
 use clinlora::training::step;
 use clinlora_core::model::head::CausalLm;
 use clinlora_core::params::{Owner, for_each_param, set_trainable};
@@ -45,7 +45,7 @@ pub(crate) fn train(case: &str, model: &mut CausalLm, training: &Training, devic
             step::gradients(&LanguageModelling, model, &samples, training, update, device).unwrap();
         let outcome = step::measure(loss, &gradients);
         let lr = learning_rate(training, update, UPDATES, UPDATES);
-        step::apply(model, &mut optimizer, gradients, outcome, training, lr);
+        step::apply(model, &mut optimizer, gradients, outcome, training, lr, &RateFactors::default());
         history.loss.push(outcome.loss as f32);
         history.grad_norm.push(outcome.grad_norm as f32);
         history.lr.push(lr as f32);

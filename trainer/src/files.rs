@@ -4,6 +4,8 @@ use std::fs::{self, File, Permissions, TryLockError};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
+use tempfile::NamedTempFile;
+
 use crate::error::{AtPath, Error, Result};
 
 /// A file in every folder this program makes: `--overwrite` replaces no folder without it. Who works in the folder holds
@@ -37,6 +39,34 @@ pub(crate) fn link_atomic(from: &Path, to: &Path) -> Result<()> {
         }
         Err(_) => write_atomic(to, &read(from)?),
     }
+}
+
+/// A file to be written in parts, under a temporary name in the folder of `path` that tells what it will be.
+pub(crate) fn begin_file(path: &Path) -> Result<NamedTempFile> {
+    let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
+    let mut builder = temporary(0o666);
+    let prefix = format!("{TEMPORARY}{name}-");
+    builder.prefix(&prefix).tempfile_in(parent(path)).at(path)
+}
+
+/// Gives a file [begun](begin_file) its name, once it is on disk as a whole.
+pub(crate) fn finish_file(file: NamedTempFile, path: &Path) -> Result<()> {
+    file.as_file().sync_all().at(path)?;
+    file.persist(path).map_err(|e| e.error).at(path)?;
+    sync_folder(parent(path))
+}
+
+/// Removes what killed processes left of a file [begun](begin_file) that nobody else is writing.
+pub(crate) fn remove_begun(path: &Path) -> Result<()> {
+    let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
+    let prefix = format!("{TEMPORARY}{name}-");
+    for entry in fs::read_dir(parent(path)).at(path)? {
+        let entry = entry.at(path)?;
+        if entry.file_name().to_str().is_some_and(|name| name.starts_with(&prefix)) {
+            fs::remove_file(entry.path()).at(path)?;
+        }
+    }
+    Ok(())
 }
 
 /// A folder that appears under its name only when it is complete; dropped before, it leaves nothing behind.

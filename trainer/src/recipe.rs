@@ -6,16 +6,23 @@ use clinlora_core::config::{LlamaConfig, WeightDtype};
 use serde::{Deserialize, Serialize};
 
 pub use self::adapter::{Adapter, AdapterMethod, Encoder};
+use self::overrides::{Origin, line_at};
 use crate::error::{Error, Result};
 use crate::files;
 
 mod adapter;
-pub(crate) mod shipped;
+mod overlay;
+mod overrides;
+pub mod published;
+pub mod shipped;
 
 /// A training run.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Recipe {
+    /// Overlays that were laid over the recipe, as they were named: the rest holds what they say.
+    #[serde(default, skip_serializing_if = "Vec::is_empty", deserialize_with = "overlay::names")]
+    pub with: Vec<String>,
     /// The run's folder.
     pub out: PathBuf,
     /// Seed of initialisation, order and dropout.
@@ -27,6 +34,12 @@ pub struct Recipe {
     /// Number format of frozen weights; by default f32, and bf16 on CUDA.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub dtype: Option<WeightDtype>,
+    /// Where the head of a LLaMA reads a note; downstream runs only.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub pooling: Option<Pooling>,
+    /// What ranks the labels of a multilabel task; downstream runs only.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub scores: Option<Scores>,
     /// What is trained.
     #[serde(default)]
     pub method: Method,
@@ -53,6 +66,29 @@ pub enum Method {
     Peft,
     /// Every weight of the base.
     Full,
+}
+
+/// Where the head of a LLaMA reads a note. A BERT is read at its first token, through its pooler.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Pooling {
+    /// The last token of the note.
+    #[default]
+    Last,
+    /// Place `max_tokens`, a padded one if the note is shorter: what the authors' code did where the configuration had
+    /// another pad id than the tokenizer.
+    LastPosition,
+}
+
+/// What ranks the labels of a multilabel task over the notes, in validation and in the tables.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Scores {
+    /// A label's own probability.
+    #[default]
+    Sigmoid,
+    /// The label's share among all labels of the note, as in the authors' code.
+    Softmax,
 }
 
 /// The model below the adapters: a folder, or a shape to initialise.
@@ -138,6 +174,13 @@ pub struct Data {
     /// Leave notes without text out rather than refuse them.
     #[serde(default)]
     pub skip_empty: bool,
+    /// Where everything below the head is frozen and nothing is dropped, compute what the head reads of a note once and keep
+    /// it; downstream runs only.
+    #[serde(default = "yes", skip_serializing_if = "is_yes")]
+    pub keep_features: bool,
+    /// Folder of what is kept; by default `features` beside the run's folder, so that runs side by side share it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub features: Option<PathBuf>,
 }
 
 /// How a run trains.
@@ -148,6 +191,9 @@ pub struct Training {
     pub epochs: u64,
     /// Peak learning rate.
     pub learning_rate: f64,
+    /// Peak learning rate of the head, if it has one of its own; downstream runs only. It follows the same course.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub head_learning_rate: Option<f64>,
     /// Notes in a micro-batch.
     #[serde(default = "default_batch_size")]
     pub batch_size: usize,
@@ -244,6 +290,10 @@ fn one() -> usize {
 fn yes() -> bool {
     true
 }
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde hands over a reference")]
+fn is_yes(value: &bool) -> bool {
+    *value
+}
 
 /// Which command a recipe is for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -255,7 +305,8 @@ pub enum Purpose {
 }
 
 impl Recipe {
-    /// Reads `path`, applies `overrides` (`key=value`, dotted keys, `adapter.0.r=8`) and checks every value.
+    /// Reads `path`, lays the overlays over it that `with=NAME` among `overrides` names, applies the other overrides
+    /// (`key=value`, dotted keys, `adapter.0.r=8`) and checks every value.
     ///
     /// # Errors
     /// [`Error::Input`] with file and line, or the override, and the accepted keys or values.
@@ -267,17 +318,34 @@ impl Recipe {
             Error::Input(format!("{}:{line}: {}", path.display(), e.message()))
         };
         let mut table: toml::Table = toml::from_str(&text).map_err(|e| in_file(&e))?;
-        for assignment in overrides {
-            apply_override(&mut table, assignment)?;
+        let (with, assignments) = overlay::chosen(overrides);
+        let offered = overlay::offered(&table);
+        overlay::lay(&mut table, &with)
+            .map_err(|reason| Error::Input(format!("{}: {reason}", path.display())))?;
+        for assignment in &assignments {
+            overrides::apply(&mut table, assignment)?;
         }
-        let recipe: Self = table.try_into().map_err(|e: toml::de::Error| {
+        let mut recipe: Self = table.try_into().map_err(|e: toml::de::Error| {
+            if e.message().starts_with("missing field") && with.is_empty() && !offered.is_empty() {
+                let offered = offered.join(", ");
+                return Error::Input(format!(
+                    "{}: {}; {}{offered}",
+                    path.display(),
+                    e.message(),
+                    overlay::HINT
+                ));
+            }
             match toml::from_str::<Self>(&text) {
                 // The file is at fault, with or without the overrides; it has lines to name.
                 Err(alone) if alone.message() == e.message() || overrides.is_empty() => in_file(&alone),
                 _ => Error::Input(format!("{overrides:?}: {}", e.message())),
             }
         })?;
-        recipe.validate(purpose, &Origin { path, text: &text, overrides })?;
+        if purpose == Purpose::Finetune {
+            recipe.pooling.get_or_insert_default();
+            recipe.scores.get_or_insert_default();
+        }
+        recipe.validate(purpose, &Origin { path, text: &text, overrides: &assignments, with: &with })?;
         Ok(recipe)
     }
 
@@ -316,6 +384,12 @@ impl Recipe {
                 training.learning_rate,
                 "above 0",
                 training.learning_rate.is_finite() && training.learning_rate > 0.0,
+            ),
+            (
+                "training.head_learning_rate",
+                training.head_learning_rate.unwrap_or(1.0),
+                "above 0",
+                training.head_learning_rate.is_none_or(|rate| rate.is_finite() && rate > 0.0),
             ),
             (
                 "training.warmup_ratio",
@@ -375,6 +449,16 @@ impl Recipe {
             }
             _ => {}
         }
+        let of_a_head = [
+            ("pooling", self.pooling.is_some()),
+            ("scores", self.scores.is_some()),
+            ("training.head_learning_rate", training.head_learning_rate.is_some()),
+            ("data.keep_features", !self.data.keep_features),
+            ("data.features", self.data.features.is_some()),
+        ];
+        if let (Purpose::Pretrain, Some((key, _))) = (purpose, of_a_head.iter().find(|(_, given)| *given)) {
+            return refuse(key, "is for downstream runs, which have a head; remove it".into());
+        }
         self.validate_adapters(purpose, origin)
     }
 
@@ -386,11 +470,17 @@ impl Recipe {
                 "is for method = \"peft\"; full training changes the base itself".into(),
             );
         }
-        let trains = self.adapter.iter().any(|a| a.trainable);
+        let trains = self.adapter.iter().any(|a| a.trainable && a.active);
         if purpose == Purpose::Pretrain && self.method == Method::Peft && !trains {
             return refuse("adapter", "holds nothing trainable: nothing would be trained".into());
         }
         for (i, adapter) in self.adapter.iter().enumerate() {
+            if purpose == Purpose::Pretrain && !adapter.active {
+                return refuse(
+                    &format!("adapter.{i}.active"),
+                    "= false is for downstream runs; remove it".into(),
+                );
+            }
             let fits_a_folder_name = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_');
             if adapter.name.is_empty() || !adapter.name.chars().all(fits_a_folder_name) {
                 return refuse(&format!("adapter.{i}.name"), "must be letters, digits, '-' and '_'".into());
@@ -404,98 +494,6 @@ impl Recipe {
         }
         Ok(())
     }
-}
-
-/// Where a recipe's values come from, to name the place of a wrong one.
-struct Origin<'a> {
-    path: &'a Path,
-    text: &'a str,
-    overrides: &'a [String],
-}
-
-impl Origin<'_> {
-    /// The error for `key`, at the override that gave it or else at its line.
-    fn refuse(&self, key: &str, reason: &str) -> Error {
-        let gives = |assignment: &&String| {
-            let given = assignment.split_once('=').map_or("", |(given, _)| given);
-            given == key || given.strip_prefix(key).is_some_and(|rest| rest.starts_with('.'))
-        };
-        if let Some(assignment) = self.overrides.iter().rev().find(gives) {
-            return Error::Input(format!("{assignment:?}: {key} {reason}"));
-        }
-        let place = line_of(self.text, key).map_or_else(String::new, |line| format!(":{line}"));
-        Error::Input(format!("{}{place}: {key} {reason}", self.path.display()))
-    }
-}
-
-fn apply_override(table: &mut toml::Table, assignment: &str) -> Result<()> {
-    let Some((key, value)) = assignment.split_once('=') else {
-        return Err(Error::Input(format!("{assignment:?}: an override is key=value")));
-    };
-    // What is no TOML value by itself is taken as a string, so that paths need no quotes.
-    let parsed = toml::from_str::<toml::Table>(&format!("value = {value}"))
-        .ok()
-        .and_then(|mut t| t.remove("value"))
-        .unwrap_or_else(|| toml::Value::String(value.to_owned()));
-    let parts: Vec<&str> = key.split('.').collect();
-    let (last, path) = parts.split_last().expect("splitting gives at least one part");
-    let refuse = |part: &str| Error::Input(format!("{assignment:?}: there is no {part:?} to go into"));
-    let mut place = table;
-    let mut parts = path.iter();
-    while let Some(part) = parts.next() {
-        let entry = place.entry((*part).to_owned()).or_insert_with(|| toml::Value::Table(toml::Table::new()));
-        place = match entry {
-            toml::Value::Table(inner) => inner,
-            toml::Value::Array(items) => {
-                let index = parts.next().ok_or_else(|| refuse(last))?;
-                index
-                    .parse::<usize>()
-                    .ok()
-                    .and_then(|i| items.get_mut(i))
-                    .and_then(toml::Value::as_table_mut)
-                    .ok_or_else(|| refuse(index))?
-            }
-            _ => return Err(refuse(part)),
-        };
-    }
-    place.insert((*last).to_owned(), parsed);
-    Ok(())
-}
-
-/// Line of a dotted key in a TOML text, if the text has it; of the innermost part that it has.
-fn line_of(text: &str, key: &str) -> Option<usize> {
-    let document = toml::de::DeTable::parse(text).ok()?;
-    let mut table = document.get_ref();
-    let mut offset = None;
-    let mut parts = key.split('.');
-    while let Some(part) = parts.next() {
-        let Some((name, value)) = table.get_key_value(part) else {
-            break;
-        };
-        offset = Some(name.span().start);
-        match value.get_ref() {
-            toml::de::DeValue::Table(inner) => table = inner,
-            toml::de::DeValue::Array(items) => {
-                let index = parts.next().and_then(|index| index.parse().ok()).unwrap_or(0);
-                let Some(item) = items.get::<usize>(index) else {
-                    break;
-                };
-                offset = Some(item.span().start);
-                match item.get_ref().as_table() {
-                    Some(inner) => table = inner,
-                    None => break,
-                }
-            }
-            _ => break,
-        }
-    }
-    offset.map(|at| line_at(text, at))
-}
-
-/// Line, from 1, of a byte of `text`.
-fn line_at(text: &str, at: usize) -> usize {
-    let before = text.as_bytes().iter().take(at);
-    1 + before.filter(|byte| **byte == b'\n').count()
 }
 
 #[cfg(test)]
@@ -522,6 +520,37 @@ mod tests {
         assert_eq!(recipe.adapter[0].r, Some(4));
         assert_eq!(recipe.data.train, Path::new("other.jsonl"));
         assert_eq!(read(&recipe.resolved(), &[]).expect("its own text"), recipe);
+    }
+
+    #[test]
+    fn an_overlay_is_laid_before_overrides_and_its_lines_are_named() {
+        let text =
+            format!("{TEXT}\n[with.slow]\ntraining.learning_rate = 1e-5\n[with.bad]\ntraining.epochs = 0\n");
+        let recipe = read(&text, &["training.epochs=9", "with=slow"]).expect("valid");
+        assert_eq!((recipe.training.epochs, recipe.training.learning_rate), (9, 1e-5));
+        assert_eq!(recipe.with, ["slow"]);
+        assert_eq!(read(&recipe.resolved(), &[]).expect("its own text"), recipe);
+        assert_eq!(read(&text, &[]).expect("valid").with, [""; 0]);
+        for (assignment, named) in
+            [("with=bad", ":20: training.epochs"), ("with=none", "bad, slow"), ("with=bad,slow", ":20:")]
+        {
+            let error = read(&text, &[assignment]).expect_err(named).to_string();
+            assert!(error.contains(named), "{named}: {error}");
+        }
+        let (head, tail) = text.split_once("[data]").expect("a table");
+        let text = format!("{head}[with.all.data]{tail}");
+        let error = read(&text, &[]).expect_err("no data").to_string();
+        assert!(error.contains("missing field `data`; choose with=NAME[,NAME], one of: all"), "{error}");
+    }
+
+    #[test]
+    fn keys_of_a_head_are_for_downstream_runs() {
+        for assignment in
+            ["pooling=last", "scores=softmax", "training.head_learning_rate=1e-3", "adapter.0.active=false"]
+        {
+            let error = read(TEXT, &[assignment]).expect_err(assignment).to_string();
+            assert!(error.contains("downstream runs") || error.contains("nothing trainable"), "{error}");
+        }
     }
 
     #[test]

@@ -12,6 +12,8 @@ use crate::error::Error;
 pub struct TokenBatch {
     ids: Tensor<2, Int>,
     notes: Vec<Vec<u32>>,
+    /// Whether a head reads the last place of every row, padding or not.
+    reads_padding: bool,
 }
 
 impl TokenBatch {
@@ -24,13 +26,23 @@ impl TokenBatch {
         if notes.iter().any(|note| note.is_empty()) {
             return Err(Error::EmptyNote);
         }
-        let mut ids = Vec::with_capacity(notes.len() * tokens);
-        for note in notes {
-            ids.extend(note.iter().map(|id| id.cast_signed()));
-            ids.resize(ids.len() + tokens - note.len(), 0); // any id of the vocabulary would do
-        }
-        let ids = Tensor::from_data(TensorData::new(ids, [notes.len(), tokens]), (device, DType::I32));
-        Ok(Self { ids, notes: notes.iter().map(|note| note.to_vec()).collect() })
+        let notes: Vec<Vec<u32>> = notes.iter().map(|note| note.to_vec()).collect();
+        let ids = padded(&notes, tokens, 0, device); // any id of the vocabulary would do
+        Ok(Self { ids, notes, reads_padding: false })
+    }
+
+    /// The same notes, those below `tokens` tokens padded to that many with `pad_id`, where a head reads the last place of
+    /// every row: a query at padding that sees the note's tokens and no padding.
+    #[must_use]
+    pub fn read_at(&self, tokens: usize, pad_id: u32) -> Self {
+        let tokens = tokens.max(self.dims()[1]);
+        let ids = padded(&self.notes, tokens, pad_id, &self.ids.device());
+        Self { ids, notes: self.notes.clone(), reads_padding: true }
+    }
+
+    /// Whether an output at padding is read, so that padding must be hidden from it.
+    pub(crate) fn reads_padding(&self) -> bool {
+        self.reads_padding
     }
 
     /// `[B, T]`.
@@ -69,10 +81,13 @@ impl TokenBatch {
         self.notes.iter().map(|note| note.len() - 1).sum()
     }
 
-    /// Place of each note's last token among the `B·(before + T)` rows, `before` of which precede each note.
-    pub(crate) fn last_rows(&self, before: usize) -> Vec<i32> {
-        let length = before + self.dims()[1];
-        self.notes.iter().enumerate().map(|(b, note)| row(b * length + before + note.len() - 1)).collect()
+    /// Place of the row a head reads of each note, its last token's, among the `B·(before + T)` rows, `before` of which
+    /// precede each note.
+    pub(crate) fn read_rows(&self, before: usize) -> Vec<i32> {
+        let tokens = self.dims()[1];
+        let read = |note: &Vec<u32>| if self.reads_padding { tokens } else { note.len() };
+        let notes = self.notes.iter().enumerate();
+        notes.map(|(b, note)| row(b * (before + tokens) + before + read(note) - 1)).collect()
     }
 
     /// Places of the rows that predict a token, among the `B·(before + T)` rows, and those tokens.
@@ -96,6 +111,16 @@ impl TokenBatch {
         let length = values.len();
         Tensor::from_data(TensorData::new(values, [length]), (&self.ids.device(), DType::I32))
     }
+}
+
+/// Ids `[B, tokens]`.
+fn padded(notes: &[Vec<u32>], tokens: usize, pad_id: u32, device: &Device) -> Tensor<2, Int> {
+    let mut ids = Vec::with_capacity(notes.len() * tokens);
+    for note in notes {
+        ids.extend(note.iter().map(|id| id.cast_signed()));
+        ids.resize(ids.len() + tokens - note.len(), pad_id.cast_signed());
+    }
+    Tensor::from_data(TensorData::new(ids, [notes.len(), tokens]), (device, DType::I32))
 }
 
 fn row(index: usize) -> i32 {

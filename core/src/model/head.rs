@@ -66,15 +66,27 @@ impl CausalLm {
     /// - result: `[1]`
     #[must_use]
     pub fn nll_sum(&self, batch: &TokenBatch) -> Tensor<1> {
+        match self.token_nll(batch) {
+            Some(nll) => nll.sum(),
+            None => Tensor::zeros([1], (&batch.ids().device(), DType::F32)),
+        }
+    }
+
+    /// Negative log-likelihood of every token that has a predecessor, f32, note by note; none if there is no such token. A
+    /// note has [`num_targets_of`](Self::num_targets_of) of them.
+    ///
+    /// # Shapes
+    /// - result: `[N]`
+    #[must_use]
+    pub fn token_nll(&self, batch: &TokenBatch) -> Option<Tensor<1>> {
         let (rows, targets) = batch.next_token_rows(self.model.num_virtual_tokens());
-        let device = batch.ids().device();
         if rows.is_empty() {
-            return Tensor::zeros([1], (&device, DType::F32));
+            return None;
         }
         let hidden = self.model.forward(batch.ids()).flatten::<2>(0, 1); // [B·(v + T), D]
         let logits = self.project(hidden.select(0, batch.int_row(rows))); // [N, V]
         let targets = batch.int_row(targets).unsqueeze_dim(1); // [N, 1]
-        log_softmax(logits, 1).gather(1, targets).sum().neg()
+        Some(log_softmax(logits, 1).gather(1, targets).squeeze_dim::<1>(1).neg())
     }
 
     fn project<const N: usize>(&self, hidden: Tensor<N>) -> Tensor<N> {
@@ -125,8 +137,13 @@ impl Backbone {
     pub fn pooled(&self, batch: &TokenBatch) -> Tensor<2> {
         match self {
             Self::Llama(model) => {
-                let hidden = model.forward(batch.ids()).flatten::<2>(0, 1); // [B·(v + T), D]
-                hidden.select(0, batch.int_row(batch.last_rows(model.num_virtual_tokens())))
+                let hidden = if batch.reads_padding() {
+                    model.forward_hiding(batch.ids(), batch.padding())
+                } else {
+                    model.forward(batch.ids())
+                }; // [B, v + T, D]
+                let rows = batch.int_row(batch.read_rows(model.num_virtual_tokens()));
+                hidden.flatten::<2>(0, 1).select(0, rows)
             }
             Self::Bert(model) => model.pooled(batch),
         }
@@ -197,6 +214,22 @@ impl From<&ModelConfig> for HeadShape {
     }
 }
 
+/// Where a head reads a decoder's output; a BERT is read at its first token.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Pooling {
+    /// At the last token of a note.
+    #[default]
+    LastToken,
+    /// At place `tokens`, which a shorter note is padded to. Hugging Face reads there if the pad id of the configuration
+    /// is not that of the tokenizer.
+    LastPosition {
+        /// Place, from 1.
+        tokens: usize,
+        /// What notes are padded with.
+        pad_id: u32,
+    },
+}
+
 /// A model that classifies notes.
 #[derive(Module, Debug)]
 pub struct Classifier {
@@ -206,6 +239,8 @@ pub struct Classifier {
     dropout_prob: f64,
     #[module(skip)]
     path: &'static str,
+    #[module(skip)]
+    pooling: Pooling,
 }
 
 /// Path of the classification head, as in `LlamaForSequenceClassification`.
@@ -235,7 +270,19 @@ impl Classifier {
         let mut score = Linear::build(weights, head.path, [num_labels, head.width], head.bias, head.std);
         score.weight = score.weight.clone().set_require_grad(true);
         score.bias = score.bias.map(|bias| bias.set_require_grad(true));
-        Self { model: model.into(), score, dropout_prob: head.dropout_prob, path: head.path }
+        let pooling = Pooling::default();
+        Self { model: model.into(), score, dropout_prob: head.dropout_prob, path: head.path, pooling }
+    }
+
+    /// Values a head reads of a note, `D`.
+    #[must_use]
+    pub fn head_width(&self) -> usize {
+        self.score.shape()[1]
+    }
+
+    /// Reads notes elsewhere from now on.
+    pub fn set_pooling(&mut self, pooling: Pooling) {
+        self.pooling = pooling;
     }
 
     /// Unnormalised scores of each note, f32.
@@ -244,8 +291,31 @@ impl Classifier {
     /// - result: `[B, labels]`
     #[must_use]
     pub fn logits(&self, batch: &TokenBatch) -> Tensor<2> {
-        let pooled = dropped(self.model.pooled(batch), self.dropout_prob); // [B, D]
-        self.score.forward(pooled.cast(DType::F32))
+        self.scores(self.pooled(batch))
+    }
+
+    /// What the head reads of each note.
+    ///
+    /// # Shapes
+    /// - result: `[B, D]`
+    #[must_use]
+    pub fn pooled(&self, batch: &TokenBatch) -> Tensor<2> {
+        match (self.pooling, &self.model) {
+            (Pooling::LastPosition { tokens, pad_id }, Backbone::Llama(_)) => {
+                self.model.pooled(&batch.read_at(tokens, pad_id))
+            }
+            _ => self.model.pooled(batch),
+        }
+    }
+
+    /// The head alone: scores of what it [reads](Self::pooled).
+    ///
+    /// # Shapes
+    /// - `pooled`: `[B, D]`
+    /// - result: `[B, labels]`
+    #[must_use]
+    pub fn scores(&self, pooled: Tensor<2>) -> Tensor<2> {
+        self.score.forward(dropped(pooled, self.dropout_prob).cast(DType::F32))
     }
 }
 

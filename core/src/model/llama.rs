@@ -8,7 +8,7 @@ use burn::module::{Module, Param};
 use burn::tensor::activation::silu;
 use burn::tensor::module::attention;
 use burn::tensor::ops::AttentionModuleOptions;
-use burn::tensor::{Bool, DType, Device, Int, Tensor};
+use burn::tensor::{Bool, Int, Tensor, TensorData};
 
 use super::norm::RmsNorm;
 use super::rope::{Rope, RopeTables};
@@ -92,12 +92,28 @@ impl Llama {
         self.forward_observed(ids, |_| {})
     }
 
+    /// As [`forward`](Self::forward), with every query kept from `padding`, `[B, T]`. Causality alone keeps real tokens from
+    /// it; this is for those who read an output at padding.
+    #[must_use]
+    pub fn forward_hiding(&self, ids: Tensor<2, Int>, padding: Tensor<2, Bool>) -> Tensor<3> {
+        self.run(ids, Some(padding), |_| {})
+    }
+
     /// As [`forward`](Self::forward), showing `observe` what enters each block.
     #[must_use]
-    pub fn forward_observed(&self, ids: Tensor<2, Int>, mut observe: impl FnMut(&Tensor<3>)) -> Tensor<3> {
+    pub fn forward_observed(&self, ids: Tensor<2, Int>, observe: impl FnMut(&Tensor<3>)) -> Tensor<3> {
+        self.run(ids, None, observe)
+    }
+
+    fn run(
+        &self,
+        ids: Tensor<2, Int>,
+        padding: Option<Tensor<2, Bool>>,
+        mut observe: impl FnMut(&Tensor<3>),
+    ) -> Tensor<3> {
         let x = burn::tensor::module::embedding(self.embed_tokens.val(), ids); // [B, T, D]
         let mut x = self.preamble.prepend(x); // [B, v + T, D]
-        let surroundings = Surroundings::new(&self.rope, &self.preamble, x.dims()[1], x.dtype(), &x.device());
+        let surroundings = Surroundings::new(&self.rope, &self.preamble, &x, padding);
         for (layer, block) in self.layers.iter().enumerate() {
             observe(&x);
             x = block.forward(x, &surroundings, layer);
@@ -111,19 +127,38 @@ struct Surroundings {
     rope: RopeTables,
     /// Keys and values before the tokens', by layer; empty if there are none.
     before: Vec<KeyValues>,
-    /// Where the tokens must not look, `[T, slots + T]`, if there are such keys.
-    hidden: Option<Tensor<2, Bool>>,
+    /// Where the tokens must not look, `[1 or B, 1, T, slots + T]`, unless causality is all.
+    hidden: Option<Tensor<4, Bool>>,
 }
 
 impl Surroundings {
-    fn new(rope: &Rope, preamble: &Preamble, tokens: usize, dtype: DType, device: &Device) -> Self {
+    /// Of the embedded tokens `x` `[B, v + T, D]`; `padding` is `[B, T]`.
+    fn new(rope: &Rope, preamble: &Preamble, x: &Tensor<3>, padding: Option<Tensor<2, Bool>>) -> Self {
+        let ([b, tokens, _], dtype, device) = (x.dims(), x.dtype(), x.device());
         let slots = preamble.num_slots();
         // Which corner `is_causal` starts from where keys outnumber queries is the backend's choice: say it outright.
-        let hidden = || Tensor::<2, Bool>::tril_mask([tokens, slots + tokens], slots as i64, device);
+        let causal =
+            || Tensor::<2, Bool>::tril_mask([tokens, slots + tokens], slots as i64, &device).unsqueeze::<4>();
+        let hidden = match padding {
+            None => (slots > 0).then(causal),
+            Some(padding) => {
+                let keys = slots + tokens;
+                let before = keys - padding.dims()[1];
+                let padding = if before == 0 {
+                    padding
+                } else {
+                    let seen = TensorData::new(vec![false; b * before], [b, before]);
+                    Tensor::cat(vec![Tensor::from_data(seen, &device), padding], 1)
+                };
+                let padding = padding.reshape([b, 1, 1, keys]);
+                let causal = causal().expand([b, 1, tokens, keys]);
+                Some(padding.expand([b, 1, tokens, keys]).bool_or(causal))
+            }
+        };
         Self {
-            rope: rope.tables(slots..slots + tokens, dtype, device),
+            rope: rope.tables(slots..slots + tokens, dtype, &device),
             before: preamble.key_values(dtype),
-            hidden: (slots > 0).then(hidden),
+            hidden,
         }
     }
 }
@@ -182,7 +217,7 @@ impl Attention {
         let keys = k.dims()[2];
         let hidden = surroundings.hidden.clone();
         let options = AttentionModuleOptions { is_causal: hidden.is_none(), ..Default::default() };
-        let hidden = hidden.map(|h| h.unsqueeze::<4>().expand([b, self.num_heads, t, keys]));
+        let hidden = hidden.map(|h| h.expand([b, self.num_heads, t, keys]));
         let mixed = attention(q.clone(), self.shared(k), self.shared(v), hidden, None, options); // [B, H, T, E]
         let active = self.prompts.iter().filter(|prompt| prompt.is_active());
         let mixed = active.fold(mixed, |mixed, prompt| mixed + self.attend(q.clone(), prompt));

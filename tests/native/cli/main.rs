@@ -8,9 +8,11 @@
 mod broken_files; // checkpoints, adapters and tokenizers that cannot be used
 mod broken_input; // notes, tables, recipes and folders that cannot be used
 mod dynamics; // what run.jsonl says of schedules, accumulation, clipping, selection, divergence
+mod features; // what a frozen base makes of the notes, kept and found again
 mod interruption; // signals, kills and full disks, and resuming from them
 mod journey; // pretrain, finetune, evaluate, predict, perplexity, merge, inspect, params
 mod methods; // every PEFT method, and a BERT, through the commands
 mod mtsamples; // the shipped recipes on real transcriptions, shortened
 mod program; // runs the program; notes, recipes and trained folders to start from
 mod reproduce; // the paper's Table 2, continued, refused and begun anew
+mod variants; // the six downstream variants, rates of their own, the switches of the authors' code

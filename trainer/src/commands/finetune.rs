@@ -3,29 +3,33 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use burn::module::Module;
 use burn::tensor::{DType, Device};
 use clinlora_core::config::ModelConfig;
 use clinlora_core::model::head::{Classifier, HeadValues, head_values};
 use clinlora_core::params::{Owner, Walk, set_trainable};
 use clinlora_core::peft::config::AdapterConfig;
 use clinlora_core::peft::prompt::PromptInit;
-use clinlora_core::peft::stack::attach;
+use clinlora_core::peft::stack::{attach, set_active};
 use clinlora_core::peft::store::TaskType;
 use clinlora_core::tokenizer::Tokenizer;
 use clinlora_core::weights::RandomWeights;
 
 use super::recipe_run::{self, Outcome, RunOptions, print_report};
+use super::stack::reading_at;
 use crate::cli::{Common, Train};
 use crate::console;
 use crate::dataset::order::split;
 use crate::dataset::{Note, table, tokenise};
 use crate::error::{AtPath, Error, Result};
+use crate::features::{self, Features};
 use crate::files;
 use crate::folders::adapter::{self, AdapterFolder, Origin};
 use crate::folders::base::BaseFolder;
-use crate::recipe::{Method, Purpose, Recipe};
+use crate::recipe::{Method, Pooling, Purpose, Recipe};
 use crate::training::objective::Classification;
 use crate::training::run::{Job, RunFolder, train};
+use crate::training::schedule::RateFactors;
 
 /// Trains a head on a task, and whichever adapters of the stack are trainable.
 ///
@@ -41,7 +45,7 @@ pub(crate) fn finetune(recipe: &Recipe, common: &Common, options: &RunOptions<'_
     let opened = common.device.open()?;
     RunFolder::check(recipe, resume, overwrite)?;
     let dtype = recipe.dtype.unwrap_or(opened.dtype).burn();
-    let device = opened.device.autodiff();
+    let device = opened.device.clone().autodiff();
     let task_path = recipe.task.as_ref().expect("a valid downstream recipe names a task");
     let task = table::read_task(task_path)?;
     let (train_notes, valid_notes) = read_notes(recipe, &task)?;
@@ -59,6 +63,10 @@ pub(crate) fn finetune(recipe: &Recipe, common: &Common, options: &RunOptions<'_
     if recipe.method == Method::Full {
         set_trainable(&mut model, &Owner::Base, true);
     }
+    let last_position = last_position(recipe, &base)?;
+    if let Some(tokens) = last_position {
+        model.set_pooling(reading_at(tokens, &base.tokenizer));
+    }
     let foundation = Foundation {
         path: &base.path,
         config: &base.config,
@@ -66,9 +74,18 @@ pub(crate) fn finetune(recipe: &Recipe, common: &Common, options: &RunOptions<'_
         fingerprint: &fingerprint,
     };
     let stack = attach_stack(&mut model, recipe, &foundation, &device)?;
-    let objective = Classification::new(&task, &train_samples)?;
+    let mut objective = Classification::new(&task, &train_samples, recipe.scores.unwrap_or_default())?;
     let folder = RunFolder::open(recipe, resume, overwrite)?;
     let trainable = print_report(&mut model, brief);
+    if let Some(key) = features::key(recipe, &base, &stack.configs(), &fingerprint, dtype)? {
+        let notes = train_samples.iter().chain(&valid_samples);
+        match Features::open(recipe, key, notes, &model.valid(), &opened.device) {
+            Ok(features) => objective.read_features(features),
+            // They save time and no more: a full disk costs that.
+            Err(error @ Error::Io { .. }) => console::note(format_args!("features are not kept: {error}")),
+            Err(error) => return Err(error),
+        }
+    }
     let job = Job {
         objective: &objective,
         title,
@@ -76,11 +93,12 @@ pub(crate) fn finetune(recipe: &Recipe, common: &Common, options: &RunOptions<'_
         train: &train_samples,
         valid: &valid_samples,
         training: &recipe.training,
+        rates: &RateFactors::of(recipe),
         seed: recipe.seed,
         device: &device,
     };
     let summary = train(&job, &mut model, &folder)?;
-    let mut origin = Origin { base_fingerprint: fingerprint, name: String::new(), stacked_on: vec![] };
+    let mut origin = Origin { base_fingerprint: fingerprint, last_position, ..Origin::default() };
     let task_type = TaskType::SequenceClassification;
     let adapters = if recipe.method == Method::Full {
         let json = base.tokenizer.to_json().map_err(|e| Error::Input(e.to_string()))?;
@@ -94,6 +112,18 @@ pub(crate) fn finetune(recipe: &Recipe, common: &Common, options: &RunOptions<'_
     };
     files::write_atomic(&folder.path.join("task.toml"), &files::read(task_path)?)?;
     Ok(Outcome { run: folder.path, adapters, trainable, summary })
+}
+
+/// The place a head reads of every note, if that is not its last token.
+fn last_position(recipe: &Recipe, base: &BaseFolder) -> Result<Option<usize>> {
+    match (recipe.pooling.unwrap_or_default(), &base.config) {
+        (Pooling::Last, _) => Ok(None),
+        (Pooling::LastPosition, ModelConfig::Llama(_)) => Ok(Some(recipe.max_tokens)),
+        (Pooling::LastPosition, ModelConfig::Bert(_)) => Err(Error::Input(format!(
+            "{}: a BERT is read at its first token; pooling = \"last_position\" is for a LLaMA",
+            base.path.display()
+        ))),
+    }
 }
 
 fn head(model: &mut dyn Walk) -> HeadValues {
@@ -125,6 +155,7 @@ struct Layer {
     config: AdapterConfig,
     path: Option<PathBuf>,
     trainable: bool,
+    active: bool,
 }
 
 /// What a stack stands on.
@@ -135,7 +166,7 @@ pub(crate) struct Foundation<'a> {
     pub(crate) fingerprint: &'a str,
 }
 
-/// Puts a recipe's adapters on `model`, from the bottom up, each frozen or trainable as it says.
+/// Puts a recipe's adapters on `model`, from the bottom up, each frozen or trainable, active or not, as it says.
 pub(crate) fn attach_stack(
     model: &mut dyn Walk,
     recipe: &Recipe,
@@ -180,15 +211,30 @@ pub(crate) fn attach_stack(
             config,
             path: adapter.path.clone(),
             trainable: adapter.trainable,
+            active: adapter.active,
         };
         layers.push(layer);
     }
+    let active: Vec<&str> =
+        layers.iter().filter(|layer| layer.active).map(|layer| layer.name.as_str()).collect();
+    set_active(model, &active).at(&recipe.out)?;
     Ok(AttachedStack { layers })
 }
 
 impl AttachedStack {
-    /// Writes what was trained into the run folder: the topmost trainable adapter, with the head of a classifier, into
-    /// the folder itself, and each other one into a folder of its name inside. A head trained alone stands alone.
+    /// Hyper-parameters of the adapters, from the bottom up.
+    fn configs(&self) -> Vec<&AdapterConfig> {
+        self.layers.iter().map(|layer| &layer.config).collect()
+    }
+
+    /// Place of the topmost adapter that was trained.
+    fn top(&self) -> Option<usize> {
+        self.layers.iter().rposition(|layer| layer.trainable && layer.active)
+    }
+
+    /// Writes what was trained into the run folder: the topmost active one of the trainable adapters, with the head of a
+    /// classifier, into the folder itself, and each other one into a folder of its name inside. A head trained alone stands
+    /// alone.
     pub(crate) fn save(
         &self,
         run: &Path,
@@ -198,17 +244,19 @@ impl AttachedStack {
         origin: &Origin,
         device: &Device,
     ) -> Result<()> {
-        let Some(top) = self.layers.iter().rposition(|layer| layer.trainable) else {
-            return adapter::save_head(run, &head(model), origin);
-        };
+        let top = self.top();
+        if top.is_none() {
+            adapter::save_head(run, &head(model), origin)?;
+        }
         for (i, layer) in self.layers.iter().enumerate().filter(|(_, layer)| layer.trainable) {
-            let (folder, task_type) = if i == top {
+            let (folder, task_type) = if Some(i) == top {
                 (run.to_owned(), task_type)
             } else {
                 (run.join(&layer.name), TaskType::CausalLm)
             };
             fs::create_dir_all(&folder).at(&folder)?;
-            let stacked_on = self.layers[..i].iter().map(|below| below.describe(run)).collect();
+            let below = self.layers[..i].iter().filter(|below| below.active);
+            let stacked_on = below.map(|below| below.describe(run)).collect();
             let origin = Origin { name: layer.name.clone(), stacked_on, ..origin.clone() };
             adapter::save(&folder, model, &layer.name, &layer.config, task_type, base, &origin, device)?;
         }
@@ -217,13 +265,14 @@ impl AttachedStack {
 
     /// Folders to give `--adapter`, in order, to have the trained stack again.
     pub(super) fn folders(&self, run: &Path) -> Vec<PathBuf> {
-        let top = self.layers.iter().rposition(|layer| layer.trainable);
+        let top = self.top();
         let folder = |(i, layer): (usize, &Layer)| match &layer.path {
             _ if Some(i) == top => run.to_owned(),
             Some(path) if !layer.trainable => path.clone(),
             _ => run.join(&layer.name),
         };
-        let mut folders: Vec<PathBuf> = self.layers.iter().enumerate().map(folder).collect();
+        let active = self.layers.iter().enumerate().filter(|(_, layer)| layer.active);
+        let mut folders: Vec<PathBuf> = active.map(folder).collect();
         if top.is_none() {
             folders.push(run.to_owned());
         }

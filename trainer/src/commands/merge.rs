@@ -30,10 +30,10 @@ pub fn run(args: &Merge, common: &Common) -> Result<()> {
     if let Some(head) = head {
         let origin = Origin {
             base_fingerprint: BaseFolder::open(out.path())?.fingerprint(&opened.device)?,
-            name: String::new(),
-            stacked_on: vec![],
+            last_position: head.last_position,
+            ..Origin::default()
         };
-        adapter::save_head(out.path(), &head, &origin)?;
+        adapter::save_head(out.path(), &head.values, &origin)?;
     }
     out.finish()?;
     if common.json {

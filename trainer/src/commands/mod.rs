@@ -13,6 +13,8 @@ pub mod prepare;
 pub mod pretrain;
 mod recipe_run;
 pub mod reproduce;
+#[cfg(test)]
+mod shipped_recipes;
 mod stack;
 
 use serde::Serialize;

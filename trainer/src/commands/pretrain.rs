@@ -22,6 +22,7 @@ use crate::folders::base::{self, BaseFolder};
 use crate::recipe::{Method, Purpose, Recipe};
 use crate::training::objective::LanguageModelling;
 use crate::training::run::{Job, RunFolder, train};
+use crate::training::schedule::RateFactors;
 
 /// Trains by language modelling on notes; leaves the adapters, or with `method = "full"` a base, in the run folder.
 ///
@@ -71,6 +72,7 @@ pub(crate) fn pretrain(recipe: &Recipe, common: &Common, options: &RunOptions<'_
         train: train_samples,
         valid: &valid_samples,
         training: &recipe.training,
+        rates: &RateFactors::of(recipe),
         seed: recipe.seed,
         device: &device,
     };
@@ -82,7 +84,7 @@ pub(crate) fn pretrain(recipe: &Recipe, common: &Common, options: &RunOptions<'_
             Vec::new()
         }
         Method::Peft => {
-            let origin = Origin { base_fingerprint: fingerprint, name: String::new(), stacked_on: vec![] };
+            let origin = Origin { base_fingerprint: fingerprint, ..Origin::default() };
             stack.save(&folder.path, &mut model, TaskType::CausalLm, &base_path, &origin, &device)?;
             stack.folders(&folder.path)
         }

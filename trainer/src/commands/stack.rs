@@ -4,10 +4,11 @@ use std::path::PathBuf;
 
 use burn::tensor::{DType, Device};
 use clinlora_core::config::ModelConfig;
-use clinlora_core::model::head::{CausalLm, Classifier, HeadValues};
+use clinlora_core::model::head::{CausalLm, Classifier, HeadValues, Pooling};
 use clinlora_core::params::Walk;
 use clinlora_core::peft::stack::merge;
 use clinlora_core::task::Task;
+use clinlora_core::tokenizer::Tokenizer;
 use clinlora_core::weights::RandomWeights;
 
 use crate::error::{Error, Result};
@@ -29,6 +30,12 @@ pub(super) fn causal_lm(
     Ok(model)
 }
 
+/// A head, and the place it reads of every note if that is not its last token.
+pub(super) struct PlacedHead {
+    pub(super) values: HeadValues,
+    pub(super) last_position: Option<usize>,
+}
+
 /// Loads a model, a LLaMA with its language-modelling head, and adds `adapters` into its weights; beside it the head of the
 /// last folder that carries one.
 pub(super) fn merged(
@@ -36,7 +43,7 @@ pub(super) fn merged(
     adapters: &[PathBuf],
     device: &Device,
     dtype: DType,
-) -> Result<(Box<dyn Walk>, Option<HeadValues>)> {
+) -> Result<(Box<dyn Walk>, Option<PlacedHead>)> {
     fn merged<M: Walk>((mut model, fingerprint): (M, String), folders: Vec<AdapterFolder>) -> Result<M> {
         for folder in folders {
             folder.attach(&mut model, &fingerprint)?;
@@ -44,7 +51,9 @@ pub(super) fn merged(
         merge(model).map_err(|e| Error::Input(e.to_string()))
     }
     let folders = open(adapters, device)?;
-    let head = folders.iter().rev().find_map(AdapterFolder::head);
+    let head = folders.iter().rev().find_map(|folder| {
+        Some(PlacedHead { values: folder.head()?, last_position: folder.last_position() })
+    });
     let model: Box<dyn Walk> = match base.config {
         ModelConfig::Llama(_) => Box::new(merged(base.causal_lm(device, dtype)?, folders)?),
         ModelConfig::Bert(_) => Box::new(merged(base.backbone(device, dtype)?, folders)?),
@@ -79,14 +88,23 @@ pub(super) fn classifier(
     for folder in &mut folders[..last] {
         folder.drop_head();
     }
+    let last_position = folders[last].last_position();
     let (backbone, fingerprint) = base.backbone(device, dtype)?;
     // The head's values are replaced by the folder's.
     let mut head = RandomWeights::new(0, device, DType::F32);
     let mut model = Classifier::build(backbone, &base.config, labels, &mut head);
+    if let Some(tokens) = last_position {
+        model.set_pooling(reading_at(tokens, &base.tokenizer));
+    }
     for folder in folders {
         folder.attach(&mut model, &fingerprint)?;
     }
     Ok(model)
+}
+
+/// Reading notes at place `tokens`, padded as the authors did: with what ends a text.
+pub(super) fn reading_at(tokens: usize, tokenizer: &Tokenizer) -> Pooling {
+    Pooling::LastPosition { tokens, pad_id: tokenizer.eos_id().or(tokenizer.pad_id()).unwrap_or(0) }
 }
 
 fn open(adapters: &[PathBuf], device: &Device) -> Result<Vec<AdapterFolder>> {

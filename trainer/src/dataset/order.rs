@@ -33,13 +33,19 @@ pub(crate) fn split(count: usize, seed: u64, fraction: f64) -> (Vec<usize>, Vec<
     (order, second)
 }
 
-/// Places of notes in groups of at most `batch`, longest first so that memory is known at the first group, each group
-/// of notes of like length.
+/// Places of notes in groups of like length, longest first so that memory is known at the first group. A group padded to its
+/// longest note is at most `tokens` long, or it is one note.
 #[must_use]
-pub(crate) fn by_length(lengths: &[usize], batch: usize) -> Vec<Vec<usize>> {
+pub(crate) fn by_length(lengths: &[usize], tokens: usize) -> Vec<Vec<usize>> {
     let mut order: Vec<usize> = (0..lengths.len()).collect();
     order.sort_by_key(|i| (std::cmp::Reverse(lengths[*i]), *i));
-    order.chunks(batch).map(<[usize]>::to_vec).collect()
+    let mut groups = Vec::new();
+    while let Some(longest) = order.first() {
+        let size = (tokens / lengths[*longest].max(1)).clamp(1, order.len());
+        let rest = order.split_off(size);
+        groups.push(std::mem::replace(&mut order, rest));
+    }
+    groups
 }
 
 #[cfg(test)]
@@ -55,6 +61,16 @@ mod tests {
         assert_eq!(first, shuffled(31, 7, 0));
         assert_ne!(first, shuffled(31, 7, 1));
         assert_ne!(first, shuffled(31, 8, 0));
+    }
+
+    #[test]
+    fn groups_by_length_keep_to_their_tokens_and_leave_none_out() {
+        let lengths = [3, 50, 7, 7, 120, 1, 9, 300];
+        let groups = by_length(&lengths, 100);
+        assert_eq!(groups, [vec![7], vec![4], vec![1, 6], vec![2, 3, 0, 5]]);
+        assert_eq!(by_length(&[], 100), Vec::<Vec<usize>>::new());
+        let one_by_one = by_length(&lengths, 0);
+        assert!(one_by_one.iter().all(|group| group.len() == 1) && one_by_one.len() == lengths.len());
     }
 
     #[test]

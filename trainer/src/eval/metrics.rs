@@ -7,6 +7,7 @@ use clinlora_core::task::TaskKind;
 use serde::{Serialize, Serializer};
 
 use super::interval::Interval;
+use crate::recipe::Scores;
 
 /// Why there is no figure.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -95,6 +96,16 @@ pub(crate) struct Metrics {
     pub(crate) undefined: Reasons,
     /// One row for each label, in their order.
     pub(crate) per_class: Vec<ClassMetrics>,
+}
+
+impl Metrics {
+    /// The main figure, the labels of a multilabel task being ranked by `scores`.
+    pub(crate) fn auroc_by(&self, scores: Scores) -> Option<f64> {
+        match (self.kind, scores) {
+            (TaskKind::Multilabel, Scores::Softmax) => self.auroc_softmax,
+            _ => self.auroc,
+        }
+    }
 }
 
 /// Sizes of an evaluation.

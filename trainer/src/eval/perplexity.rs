@@ -12,7 +12,7 @@ use serde::Serialize;
 
 use crate::dataset::Sample;
 use crate::error::{Error, Result};
-use crate::training::objective::batch;
+use crate::training::objective::{batch, in_batches};
 
 /// Summed loss of one batch of notes.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -52,7 +52,7 @@ impl BatchLosses {
     }
 }
 
-/// Losses of `samples` in batches of `batch_size` in their own order.
+/// Losses of `samples`, summed over batches of `batch_size` in their own order; how they are run is another matter.
 ///
 /// # Errors
 /// [`Error::Input`] for a note without tokens, and as [`BatchLosses::new`].
@@ -62,13 +62,27 @@ pub(crate) fn batch_losses(
     batch_size: usize,
     device: &Device,
 ) -> Result<BatchLosses> {
-    let of_batch = |samples: &[Sample]| {
-        let notes: Vec<&Sample> = samples.iter().collect();
-        let batch = batch(&notes, device)?;
-        let nll = f64::from(model.nll_sum(&batch).into_scalar::<f32>());
-        Ok(BatchLoss { notes: notes.len(), tokens: model.num_targets(&batch), nll })
+    let mut nll = vec![0.0_f64; samples.len()];
+    in_batches(samples, |places, notes| {
+        let Some(of_tokens) = model.token_nll(&batch(notes, device)?) else {
+            return Ok(());
+        };
+        let of_tokens = of_tokens.into_data_as::<f32>();
+        let mut of_tokens = of_tokens.as_slice::<f32>().expect("asked for as f32").iter();
+        for (place, note) in places.iter().zip(notes) {
+            let tokens = model.num_targets_of(note.ids.len());
+            nll[*place] = of_tokens.by_ref().take(tokens).map(|nll| f64::from(*nll)).sum();
+        }
+        Ok(())
+    })?;
+    let notes: Vec<(f64, usize)> =
+        samples.iter().zip(nll).map(|(note, nll)| (nll, model.num_targets_of(note.ids.len()))).collect();
+    let of_batch = |notes: &[(f64, usize)]| BatchLoss {
+        notes: notes.len(),
+        tokens: notes.iter().map(|(_, tokens)| tokens).sum(),
+        nll: notes.iter().map(|(nll, _)| nll).sum(),
     };
-    BatchLosses::new(samples.chunks(batch_size).map(of_batch).collect::<Result<_>>()?)
+    BatchLosses::new(notes.chunks(batch_size).map(of_batch).collect())
 }
 
 /// How well a model predicts the next token of a set of notes.

@@ -27,7 +27,7 @@ const ENCODER: &str = "encoder.safetensors";
 const HEAD: &str = "head.safetensors";
 
 /// What [`ORIGIN`] says.
-#[derive(Debug, Clone, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
 pub(crate) struct Origin {
     /// Fingerprint of the base's weights.
     pub(crate) base_fingerprint: String,
@@ -35,6 +35,9 @@ pub(crate) struct Origin {
     pub(crate) name: String,
     /// Adapters below it in the stack.
     pub(crate) stacked_on: Vec<String>,
+    /// Place, from 1, that a head beside it reads; the last token of a note if there is none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) last_position: Option<usize>,
 }
 
 /// An adapter folder that has been read.
@@ -114,6 +117,11 @@ impl AdapterFolder {
             Content::Head(head) => Some(HeadValues::clone(head)),
             Content::Nothing => None,
         }
+    }
+
+    /// Place that the head in the folder reads of every note, if that is not its last token.
+    pub(crate) fn last_position(&self) -> Option<usize> {
+        self.origin.as_ref()?.last_position
     }
 
     /// The adapter, unless the folder holds a head alone.

@@ -26,6 +26,13 @@ pub struct Adapter {
     /// Whether the run changes it.
     #[serde(default = "super::yes")]
     pub trainable: bool,
+    /// Whether it takes part. One that does not is attached and counted and learns nothing, as the second adapter of the
+    /// authors' code, which was never activated; downstream runs only.
+    #[serde(default = "super::yes")]
+    pub active: bool,
+    /// Its peak learning rate, if it has one of its own; it follows the course of the run's.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub learning_rate: Option<f64>,
     /// LoRA: rank.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub r: Option<usize>,
@@ -191,6 +198,14 @@ impl Adapter {
     /// A sentence that names the key.
     pub fn check(&self) -> Result<(), String> {
         let name = &self.name;
+        if let Some(rate) = self.learning_rate {
+            if !(rate.is_finite() && rate > 0.0) {
+                return Err(format!("\"{name}\" has learning_rate = {rate}; must be above 0"));
+            }
+            if !self.trainable {
+                return Err(format!("\"{name}\" is frozen and has a learning_rate; remove one of the two"));
+            }
+        }
         if self.path.is_some() {
             let named = self.method.map(|_| "method").or(self.given().next().map(|(key, _)| key));
             return match named {
@@ -242,6 +257,8 @@ mod tests {
             ("name = \"a\"\nmethod = \"prompt\"\nvirtual_tokens = 0", "num_virtual_tokens = 0"),
             ("name = \"a\"\npath = \"p\"\nmethod = \"prompt\"", "remove method"),
             ("name = \"a\"\npath = \"p\"\nencoder_layers = 3", "remove encoder_layers"),
+            ("name = \"a\"\nlearning_rate = 0.0", "above 0"),
+            ("name = \"a\"\ntrainable = false\nlearning_rate = 1e-3", "is frozen"),
         ] {
             let error = read(text).check().expect_err(named);
             assert!(error.contains(named), "{named}: {error}");

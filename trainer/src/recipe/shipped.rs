@@ -29,11 +29,11 @@ pub(crate) use shipped;
 
 /// A recipe of the program's own, made by [`shipped!`].
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Shipped {
+pub struct Shipped {
     /// The file's name without its ending.
-    pub(crate) name: &'static str,
+    pub name: &'static str,
     /// The file.
-    pub(crate) text: &'static str,
+    pub text: &'static str,
 }
 
 impl Shipped {
@@ -41,7 +41,7 @@ impl Shipped {
     ///
     /// # Errors
     /// As [`Recipe::read`], and what the file system says.
-    pub(crate) fn read_in(self, folder: &Path, overrides: &[String], purpose: Purpose) -> Result<Recipe> {
+    pub fn read_in(self, folder: &Path, overrides: &[String], purpose: Purpose) -> Result<Recipe> {
         std::fs::create_dir_all(folder).at(folder)?;
         let path = folder.join(format!("{}.toml", self.name));
         files::write_atomic(&path, self.text.as_bytes())?;

@@ -11,6 +11,8 @@ use crate::dataset::Sample;
 use crate::dataset::order::by_length;
 use crate::error::{Error, Result};
 use crate::eval::{self, EvalOptions};
+use crate::features::Features;
+use crate::recipe::Scores;
 
 /// A loss that is a weighted mean over notes or tokens, in parts that micro-batches can sum.
 pub trait Objective {
@@ -36,8 +38,8 @@ pub struct Validation {
     pub auroc: Option<f64>,
 }
 
-/// Notes in one forward pass of validation and prediction.
-pub(crate) const EVAL_BATCH: usize = 16;
+/// Tokens, padding included, in one forward pass of validation and prediction: 16 notes of the paper's length.
+const BATCH_TOKENS: usize = 16 * 128;
 
 /// Negative log-likelihood of the next token.
 pub struct LanguageModelling;
@@ -56,7 +58,7 @@ impl Objective for LanguageModelling {
     }
 
     fn validate(&self, model: &CausalLm, samples: &[Sample], device: &Device) -> Result<Validation> {
-        let parts = eval::perplexity::batch_losses(model, samples, EVAL_BATCH, device)?;
+        let parts = eval::perplexity::batch_losses(model, samples, 1, device)?;
         Ok(Validation { loss: eval::perplexity::Perplexity::of(&parts).nll, auroc: None })
     }
 }
@@ -66,16 +68,33 @@ pub(crate) struct Classification {
     kind: TaskKind,
     labels: usize,
     class_weights: Option<Vec<f64>>,
+    scores: Scores,
+    features: Option<Features>,
 }
 
 impl Classification {
-    /// The objective of `task`; class weights, if it has them, come from the training notes.
-    pub(crate) fn new(task: &Task, train: &[Sample]) -> Result<Self> {
+    /// The objective of `task`; class weights, if it has them, come from the training notes. Labels of a multilabel task are
+    /// ranked by `scores` in validation.
+    pub(crate) fn new(task: &Task, train: &[Sample], scores: Scores) -> Result<Self> {
         let class_weights = match task.class_weighting {
             ClassWeighting::None => None,
             ClassWeighting::Balanced => Some(balanced(task, train)?),
         };
-        Ok(Self { kind: task.kind, labels: task.labels.len(), class_weights })
+        Ok(Self { kind: task.kind, labels: task.labels.len(), class_weights, scores, features: None })
+    }
+}
+
+impl Classification {
+    /// From now on takes what the head reads of a note from `features`, which hold every note, rather than compute it.
+    pub(crate) fn read_features(&mut self, features: Features) {
+        self.features = Some(features);
+    }
+
+    fn logits(&self, model: &Classifier, samples: &[&Sample], device: &Device) -> Result<Tensor<2>> {
+        match &self.features {
+            Some(features) => Ok(model.scores(features.pooled(samples, device)?)),
+            None => Ok(model.logits(&batch(samples, device)?)),
+        }
     }
 }
 
@@ -113,43 +132,78 @@ impl Objective for Classification {
 
     fn loss_sum(&self, model: &Classifier, samples: &[&Sample], device: &Device) -> Result<Tensor<1>> {
         let targets: Vec<Vec<f32>> = samples.iter().map(|sample| sample.target.clone()).collect();
-        let logits = model.logits(&batch(samples, device)?);
+        let logits = self.logits(model, samples, device)?;
         Ok(classification_loss(self.kind, logits, &targets, self.class_weights.as_deref()).sum)
     }
 
     fn validate(&self, model: &Classifier, samples: &[Sample], device: &Device) -> Result<Validation> {
-        let logits = predict(model, samples, device, |_| {})?;
+        let mut logits = Rows::new(samples.len());
+        in_batches(samples, |places, notes| {
+            logits.put(places, self.logits(model, notes, device)?);
+            Ok(())
+        })?;
+        let logits = logits.concat();
         let labels = eval::Labels::of(self.kind, samples.iter().map(|s| s.target.as_slice()));
         let metrics = eval::evaluate(self.kind, &labels, &logits, &EvalOptions::without_intervals())
             .map_err(eval::refused)?;
-        Ok(Validation { loss: metrics.loss, auroc: metrics.auroc })
+        Ok(Validation { loss: metrics.loss, auroc: metrics.auroc_by(self.scores) })
     }
 }
 
-/// Logits of every sample in its own order, `[n, labels]` row by row. Notes are run longest first in batches of like
-/// length; padding changes no number, so neither does the batching.
+/// Logits of every sample in its own order, `[n, labels]` row by row; `progress` is told how many are done.
 pub(crate) fn predict(
     model: &Classifier,
     samples: &[Sample],
     device: &Device,
     mut progress: impl FnMut(usize),
 ) -> Result<Vec<f32>> {
-    let lengths: Vec<usize> = samples.iter().map(|sample| sample.ids.len()).collect();
-    let mut rows: Vec<Vec<f32>> = vec![Vec::new(); samples.len()];
+    let mut logits = Rows::new(samples.len());
     let mut done = 0;
-    for group in by_length(&lengths, EVAL_BATCH) {
-        let notes: Vec<&Sample> = group.iter().map(|i| &samples[*i]).collect();
-        let logits = model.logits(&batch(&notes, device)?);
-        let labels = logits.dims()[1];
-        let values = logits.into_data_as::<f32>();
-        let values = values.as_slice::<f32>().expect("asked for as f32");
-        for (i, row) in group.iter().zip(values.chunks_exact(labels)) {
-            rows[*i] = row.to_vec();
-        }
-        done += group.len();
+    in_batches(samples, |places, notes| {
+        logits.put(places, model.logits(&batch(notes, device)?));
+        done += places.len();
         progress(done);
+        Ok(())
+    })?;
+    Ok(logits.concat())
+}
+
+/// Shows every sample to `f` once, in batches of like length, the longest first, with the samples' places. This is how
+/// notes are run wherever nothing is learned from them: padding and company change no number of a note, so the batching
+/// changes no result, only the time.
+pub(crate) fn in_batches(
+    samples: &[Sample],
+    mut f: impl FnMut(&[usize], &[&Sample]) -> Result<()>,
+) -> Result<()> {
+    let lengths: Vec<usize> = samples.iter().map(|sample| sample.ids.len()).collect();
+    for places in by_length(&lengths, BATCH_TOKENS) {
+        let notes: Vec<&Sample> = places.iter().map(|place| &samples[*place]).collect();
+        f(&places, &notes)?;
     }
-    Ok(rows.concat())
+    Ok(())
+}
+
+/// Rows of numbers that come in any order.
+struct Rows(Vec<Vec<f32>>);
+
+impl Rows {
+    fn new(count: usize) -> Self {
+        Self(vec![Vec::new(); count])
+    }
+
+    /// Puts the rows of `values` at `places`.
+    fn put(&mut self, places: &[usize], values: Tensor<2>) {
+        let width = values.dims()[1];
+        let values = values.into_data_as::<f32>();
+        let values = values.as_slice::<f32>().expect("asked for as f32");
+        for (place, row) in places.iter().zip(values.chunks_exact(width)) {
+            self.0[*place] = row.to_vec();
+        }
+    }
+
+    fn concat(self) -> Vec<f32> {
+        self.0.concat()
+    }
 }
 
 /// Token ids of `samples` on `device`.

@@ -15,7 +15,7 @@ use super::checkpoint::{self, State};
 use super::interrupt;
 use super::objective::{Objective, Validation};
 use super::progress::Progress;
-use super::schedule::learning_rate;
+use super::schedule::{RateFactors, learning_rate};
 use super::step;
 use crate::console;
 use crate::dataset::order::shuffled;
@@ -131,6 +131,7 @@ pub(crate) struct Job<'a, O: Objective> {
     pub(crate) train: &'a dyn Samples,
     pub(crate) valid: &'a [Sample],
     pub(crate) training: &'a Training,
+    pub(crate) rates: &'a RateFactors,
     pub(crate) seed: u64,
     /// With autodiff.
     pub(crate) device: &'a Device,
@@ -171,7 +172,7 @@ pub(crate) fn train<O: Objective>(
             let outcome = step::measure(loss, &gradients);
             refuse_divergence(outcome, &state, folder)?;
             let lr = learning_rate(job.training, state.update, updates, micro_batches);
-            step::apply(model, &mut optimizer, gradients, outcome, job.training, lr);
+            step::apply(model, &mut optimizer, gradients, outcome, job.training, lr, job.rates);
             state.update += 1;
             state.next_note = end;
 

@@ -1,6 +1,11 @@
 //! The learning rate at each update.
 
-use crate::recipe::{Schedule, Training};
+use std::collections::BTreeMap;
+
+use clinlora_core::model::head::is_head;
+use clinlora_core::params::Owner;
+
+use crate::recipe::{Recipe, Schedule, Training};
 
 /// Learning rate of update `update` (from 0) of `updates`, which have `micro_batches` micro-batches.
 ///
@@ -30,5 +35,37 @@ pub fn learning_rate(training: &Training, update: u64, updates: u64, micro_batch
             let micro_batches = micro_batches as f64;
             peak * (micro_batches - step) / (micro_batches - training.warmup_ratio)
         }
+    }
+}
+
+/// How much faster or slower than the run adapters and head learn that have a peak learning rate of their own. They follow the
+/// run's course, so at every update their rate is the run's times a constant.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct RateFactors {
+    head: Option<f64>,
+    adapters: BTreeMap<String, f64>,
+}
+
+impl RateFactors {
+    /// Those of a recipe.
+    #[must_use]
+    pub fn of(recipe: &Recipe) -> Self {
+        let peak = recipe.training.learning_rate;
+        let own =
+            |adapter: &crate::recipe::Adapter| Some((adapter.name.clone(), adapter.learning_rate? / peak));
+        Self {
+            head: recipe.training.head_learning_rate.map(|rate| rate / peak),
+            adapters: recipe.adapter.iter().filter_map(own).collect(),
+        }
+    }
+
+    /// The factor of the tensor `name` of `owner`.
+    pub(crate) fn factor(&self, owner: &Owner, name: &str) -> f64 {
+        let own = match owner {
+            Owner::Adapter(adapter) => self.adapters.get(adapter).copied(),
+            Owner::Base if is_head(name) => self.head,
+            Owner::Base => None,
+        };
+        own.unwrap_or(1.0)
     }
 }

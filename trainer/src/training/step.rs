@@ -7,6 +7,7 @@ use clinlora_core::params::{Owner, Walk, for_each_param};
 
 use super::adamw::AdamW;
 use super::objective::Objective;
+use super::schedule::RateFactors;
 use crate::dataset::Sample;
 use crate::error::Result;
 use crate::recipe::{Accumulation, Training};
@@ -86,7 +87,8 @@ pub fn measure(loss: Tensor<1>, gradients: &BTreeMap<String, Tensor<1>>) -> Outc
     Outcome { loss: f64::from(numbers[0]), grad_norm: f64::from(numbers[1]) }
 }
 
-/// Steps every trained tensor, the gradient scaled down first if its norm is above `max_grad_norm`.
+/// Steps every trained tensor, the gradient scaled down first if its norm is above `max_grad_norm`; those that `rates` names
+/// at `learning_rate` times their factor.
 pub fn apply(
     model: &mut dyn Walk,
     optimizer: &mut AdamW,
@@ -94,10 +96,12 @@ pub fn apply(
     outcome: Outcome,
     training: &Training,
     learning_rate: f64,
+    rates: &RateFactors,
 ) {
     let scale = training.max_grad_norm.map_or(1.0, |max| (max / (outcome.grad_norm + 1e-6)).min(1.0));
     optimizer.begin();
     for_each_param(model, |owner, name, mut param| {
+        let learning_rate = learning_rate * rates.factor(owner, name);
         let name = full_name(owner, name);
         if let Some(gradient) = gradients.remove(&name) {
             let gradient = if scale < 1.0 { gradient * scale } else { gradient };

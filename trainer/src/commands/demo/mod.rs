@@ -28,7 +28,7 @@ use crate::mimic::{NoteOptions, NoteSplit, TaskOptions, prepare_notes, prepare_t
 use crate::recipe::shipped::{Shipped, shipped};
 use crate::recipe::{Purpose, Recipe};
 use crate::training::interrupt;
-use crate::training::objective::{EVAL_BATCH, predict};
+use crate::training::objective::predict;
 use crate::training::progress::Progress;
 
 const BASE: Shipped = shipped!("demo", "base");
@@ -233,7 +233,7 @@ impl Walkthrough<'_> {
         let of = |adapters: &[PathBuf]| -> Result<f64> {
             let device = &self.device.device;
             let model = stack::causal_lm(&folder, adapters, device, self.device.dtype.burn())?;
-            let losses = batch_losses(&model, &samples, EVAL_BATCH, device)?;
+            let losses = batch_losses(&model, &samples, 1, device)?;
             Ok(Perplexity::of(&losses).perplexity)
         };
         let both = [of(&[])?, of(&[clinical.to_owned()])?];
