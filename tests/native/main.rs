@@ -11,6 +11,7 @@ mod padding; // a note has the same numbers in any batch
 mod parity; // numbers of Hugging Face Transformers and PEFT
 mod peft; // the contract every adapter keeps
 mod peft_files; // adapter folders read and written
+mod pooling; // where a head reads a note
 mod program; // running the `clinlora` program
 mod tidy; // rules of the house
 mod tiny; // golden bases, adapters and notes, loaded

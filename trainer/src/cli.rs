@@ -56,7 +56,13 @@ pub enum Command {
     )]
     Pretrain(Train),
     /// Downstream fine-tuning: a head, and adapters each frozen or trained.
-    #[command(after_help = "Example:\n  clinlora finetune recipes/mortality.toml adapter.0.trainable=false")]
+    #[command(
+        after_help = "Example:\n  clinlora finetune recipes/mortality.toml adapter.0.trainable=false\n  \
+                      clinlora finetune trainer/recipes/table3/lora.toml with=LOS,author_compat base.path=llama-7b\n\n\
+                      Where everything below the head is frozen and nothing is dropped, what the head reads of the notes is\n\
+                      computed once and kept in the folder `features` beside the run's (data.features=DIR for another one,\n\
+                      data.keep_features=false for none)."
+    )]
     Finetune(Train),
     /// Metrics and predictions of a task on labelled notes.
     #[command(
@@ -202,7 +208,8 @@ pub struct PrepareNotes {
 pub struct Train {
     /// Recipe file (TOML).
     pub recipe: PathBuf,
-    /// Values that replace the recipe's: `training.epochs=3`, `adapter.0.r=8`.
+    /// Values that replace the recipe's: `training.epochs=3`, `adapter.0.r=8`. `with=NAME,NAME` lays overlays of the recipe
+    /// over it: a task, a base, the authors' settings.
     #[arg(value_name = "KEY=VALUE")]
     pub overrides: Vec<String>,
     /// Continue an interrupted run from its last checkpoint.

@@ -249,3 +249,36 @@ fn company_changes_no_number_of_a_note() {
         assert_near("nll", &[nll(size)], &[nll(10)], 1e-12);
     }
 }
+
+#[test]
+fn validation_ranks_the_labels_of_a_multilabel_task_as_the_recipe_says() {
+    let workshop = Workshop::new();
+    workshop.write(
+        "codes.toml",
+        "name = \"codes\"\nkind = \"multilabel\"\nlabels = [{ name = \"a\" }, { name = \"b\" }, { name = \"c\" }]\n",
+    );
+    let notes = workshop.text("mortality.csv");
+    let mut reader = csv::Reader::from_reader(notes.as_bytes());
+    let mut writer = csv::Writer::from_writer(Vec::new());
+    writer.write_record(["id", "text", "label"]).expect("in memory");
+    for (i, record) in reader.records().enumerate() {
+        let record = record.expect("a row");
+        let codes = ["a", "a,b", "c", "", "b,c", "a,c"][(i * i + i / 4) % 6];
+        writer.write_record([&record[0], &record[1], codes]).expect("in memory");
+    }
+    workshop.write("codes.csv", writer.into_inner().expect("in memory"));
+    workshop.write("recipe.toml", recipe("unused", "").replace("mortality", "codes"));
+    let mut figures = Vec::new();
+    for (scores, key) in [("sigmoid", "auroc"), ("softmax", "auroc_softmax")] {
+        let line = format!("finetune recipe.toml out={scores} scores={scores} training.select=last --json");
+        let valid = workshop.run(&line).ok().json()["valid"]["auroc"].as_f64().expect("a figure");
+        let line = format!(
+            "evaluate --model base --adapter {scores} --max-tokens 40 --task codes.toml --data codes.csv --out e-{scores} \
+             --json"
+        );
+        let metrics = workshop.run(&line).ok().json();
+        assert_near(key, &[valid], &[metrics[key].as_f64().expect("a figure")], 1e-9);
+        figures.push(valid);
+    }
+    assert_ne!(figures[0], figures[1], "two ways to rank");
+}

@@ -146,11 +146,7 @@ fn rows_are_trained_as_the_text_and_as_the_code_had_it() {
             );
             let pooling = if is_bert { Pooling::Last } else { Pooling::LastPosition };
             assert_eq!(recipe.pooling, Some(pooling));
-            assert_eq!(
-                recipe.adapter.get(1).is_none_or(|second| !second.active),
-                true,
-                "the second is inert"
-            );
+            assert!(recipe.adapter.get(1).is_none_or(|second| !second.active), "the second is inert");
         }
     }
     let shape = |title: &str, task: &str| {

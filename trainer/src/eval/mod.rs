@@ -324,6 +324,7 @@ fn mean_auprc(classes: &[ClassMetrics]) -> Option<f64> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::recipe::Scores;
 
     const OPTIONS: EvalOptions = EvalOptions { resamples: 50, seed: 2 };
 
@@ -354,6 +355,19 @@ mod tests {
     fn no_notes_are_refused() {
         let error = evaluate(TaskKind::Binary, &labels(TaskKind::Binary, &[]), &[], &OPTIONS);
         assert_eq!(error.expect_err("no note"), EvalError::NoNotes);
+    }
+
+    #[test]
+    fn labels_are_ranked_by_their_own_probability_or_by_their_share_of_the_note() {
+        let truth = labels(TaskKind::Multilabel, &[[1.0, 0.0], [0.0, 1.0]]);
+        // Label 0 ranks 1 above 0.5, but its share of the first note is 1.8 % and that of the second 99.6 %.
+        let metrics =
+            evaluate(TaskKind::Multilabel, &truth, &[1.0, 5.0, 0.5, -5.0], &OPTIONS).expect("finite");
+        assert_eq!(metrics.auroc_by(Scores::Sigmoid), Some(0.5));
+        assert_eq!(metrics.auroc_by(Scores::Softmax), Some(0.0));
+        let truth = labels(TaskKind::Binary, &[[1.0, 0.0], [0.0, 1.0]]);
+        let metrics = evaluate(TaskKind::Binary, &truth, &[1.0, 0.0, 0.0, 1.0], &OPTIONS).expect("finite");
+        assert_eq!(metrics.auroc_by(Scores::Softmax), metrics.auroc);
     }
 
     #[test]
