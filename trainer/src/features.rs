@@ -164,15 +164,20 @@ impl Features {
             return Ok(features);
         }
         let lock = file.lock()?;
-        if let Some(features) = file.read_if_whole(&ids)? {
-            file.say_reused(&features);
-            return Ok(features); // another process was faster
-        }
-        files::remove_begun(&path)?;
-        file.compute(&ids, model, device)?;
+        let features = match file.read_if_whole(&ids)? {
+            Some(features) => {
+                file.say_reused(&features); // another process was faster
+                features
+            }
+            None => {
+                files::remove_begun(&path)?;
+                file.compute(&ids, model, device)?;
+                file.read(ids).map_err(|damage| Error::Input(format!("{}: {damage}", path.display())))?
+            }
+        };
         drop(lock);
         let _ = fs::remove_file(path.with_extension("lock")); // whoever waits for it holds it open
-        file.read(ids).map_err(|damage| Error::Input(format!("{}: {damage}", path.display())))
+        Ok(features)
     }
 
     /// What the head reads of `samples`.
