@@ -106,14 +106,14 @@ pub fn compare(expected: &[f32], actual: &[f32], tolerance: f32) -> Result<f32, 
 pub fn small(elem: Elem) -> Vec<Case> {
     let mut cases = Vec::new();
     let lora = |segments, projections| LoraColumns { rank: 8, segments, projections };
-    for bits in [Bits::Int4, Bits::Int8] {
+    for (bits, on_processor) in [Bits::Int4, Bits::Int8].into_iter().flat_map(|b| [(b, false), (b, true)]) {
         for inner in [96, 37] {
             for rows in [70, 3] {
-                let product = Product { rows, cols: 133, inner, bits, elem, is_swiglu: false, lora: None };
+                let product = Product { rows, cols: 133, inner, bits, elem, is_swiglu: false, on_processor, lora: None };
                 cases.push(matmul(product, 1));
                 cases.push(matmul(Product { lora: Some(lora([64, 128], 3)), ..product }, 2));
             }
-            let gated = Product { rows: 65, cols: 45, inner, bits, elem, is_swiglu: true, lora: None };
+            let gated = Product { rows: 65, cols: 45, inner, bits, elem, is_swiglu: true, on_processor, lora: None };
             cases.push(matmul(gated, 3));
             cases.push(matmul(Product { lora: Some(lora([0; 2], 2)), ..gated }, 4));
         }
@@ -218,7 +218,7 @@ fn words(words: &[u32]) -> Buffer {
 #[must_use]
 pub fn matmul(product: Product, seed: u64) -> Case {
     let mut random = Random(seed);
-    let Product { rows, cols, inner, bits, elem, is_swiglu, lora } = product;
+    let Product { rows, cols, inner, bits, elem, is_swiglu, lora, .. } = product;
     let x = random.floats(rows * inner, 1.0, elem);
     let matrix_rows = if is_swiglu { cols.div_ceil(64) * 64 + cols } else { cols };
     let w = random.packed(bits, [matrix_rows, inner], per_root(inner));

@@ -25,6 +25,8 @@ pub struct Product {
     pub elem: Elem,
     /// Whether the matrix is a gate on an up projection, and `y` is `silu(gate)·up`.
     pub is_swiglu: bool,
+    /// Whether the adapter is a processor: SwiftShader or lavapipe.
+    pub on_processor: bool,
     /// The deltas, if there are any.
     pub lora: Option<LoraColumns>,
 }
@@ -52,11 +54,10 @@ impl Product {
         if self.is_few_rows() {
             return crate::matmul_rows::launch(self);
         }
-        let lora = if self.lora.is_some() { "lora" } else { "" };
-        let swiglu = if self.is_swiglu { "swiglu" } else { "" };
-        let flags =
-            [self.bits.flag(), self.elem.flag(), lora, swiglu, vec_flag(self.inner.is_multiple_of(4))];
-        let shader = Shader::find("matmul_packed", &flags);
+        if self.on_processor {
+            return crate::matmul_bands::launch(self);
+        }
+        let shader = Shader::find("matmul_packed", &self.flags());
         let width = if self.is_swiglu { 32 } else { 64 };
         let groups = [word(self.cols.div_ceil(width)), word(self.rows.div_ceil(64)), 1];
         Launch { shader, params: self.params(), groups }
@@ -66,6 +67,12 @@ impl Product {
     #[must_use]
     pub fn is_few_rows(&self) -> bool {
         self.rows <= 8 && !self.is_swiglu
+    }
+
+    pub(crate) fn flags(&self) -> [&'static str; 5] {
+        let lora = if self.lora.is_some() { "lora" } else { "" };
+        let swiglu = if self.is_swiglu { "swiglu" } else { "" };
+        [self.bits.flag(), self.elem.flag(), lora, swiglu, vec_flag(self.inner.is_multiple_of(4))]
     }
 
     pub(crate) fn params(&self) -> Vec<u32> {

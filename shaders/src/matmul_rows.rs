@@ -3,11 +3,10 @@
 pub use crate::matmul_packed::twin;
 
 use crate::matmul_packed::{Product, word};
-use crate::{Launch, Shader, vec_flag};
+use crate::{Launch, Shader};
 
 pub(crate) fn launch(product: &Product) -> Launch {
-    let lora = if product.lora.is_some() { "lora" } else { "" };
-    let flags = [product.bits.flag(), product.elem.flag(), lora, vec_flag(product.inner.is_multiple_of(4))];
+    let flags = product.flags(); // without SwiGLU, which few rows do not take
     Launch {
         shader: Shader::find("matmul_rows", &flags),
         params: product.params(),

@@ -51,7 +51,7 @@ fn products_equal_their_twins_at_any_size() {
                     for rank in [None, Some(4), Some(20)] {
                         let lora = rank.map(|rank| LoraColumns { rank, segments: [64, 128], projections: 3 });
                         seed += 1;
-                        let product = Product { rows, cols, inner, bits, elem, is_swiglu, lora };
+                        let product = Product { rows, cols, inner, bits, elem, is_swiglu, on_processor: seed % 2 == 0, lora };
                         cases.push(cases::matmul(product, seed));
                     }
                 }
@@ -93,4 +93,33 @@ fn a_wrong_answer_is_noticed() {
         expected[57] += 0.01;
     }
     assert!(gpu.check(&case).unwrap_err().starts_with("[57]"));
+}
+
+/// `cargo test -p clinlora-shaders --profile checked -- --ignored --nocapture speed` prints times, and how many times as long as the
+/// plain dense product of the same multiply-adds each packed one takes. The environment chooses the Vulkan driver.
+#[test]
+#[ignore = "prints figures; needs a quiet machine"]
+fn speed_beside_the_plain_product() {
+    let gpu = Gpu::new();
+    let rank_16 = LoraColumns { rank: 16, segments: [usize::MAX; 2], projections: 1 };
+    for [rows, cols, inner] in [[128, 288, 288], [128, 768, 288], [128, 288, 768], [512, 768, 288]] {
+        let plain = gpu.time_plain([rows, cols, inner], 5);
+        let gflops = 2e-9 * f64::from(rows * cols * inner) / plain.as_secs_f64();
+        println!("[{rows}, {cols}, {inner}]: plain {plain:.1?}, {gflops:.2} GFLOP/s");
+        for bits in [Bits::Int4, Bits::Int8] {
+            for elem in [Elem::F32, Elem::F16] {
+                for (lora, on_processor) in [(None, false), (None, true), (Some(rank_16), false), (Some(rank_16), true)] {
+                    if elem == Elem::F16 && !gpu.has_f16() {
+                        continue;
+                    }
+                    let [rows, cols, inner] = [rows, cols, inner].map(|size| size as usize);
+                    let product = Product { rows, cols, inner, bits, elem, is_swiglu: false, on_processor, lora };
+                    let case = cases::matmul(product, 1);
+                    let time = gpu.time(&case, 5);
+                    let ratio = time.as_secs_f64() / plain.as_secs_f64();
+                    println!("    {:40} {time:.1?}, {ratio:.2} of plain", case.launch.shader.name);
+                }
+            }
+        }
+    }
 }

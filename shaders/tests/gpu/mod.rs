@@ -6,13 +6,39 @@ use std::task::{Context, Poll, Waker};
 use std::time::{Duration, Instant};
 
 use clinlora_shaders::cases::{Buffer, Case, compare, read_floats};
-use clinlora_shaders::{Access, Launch};
+use clinlora_shaders::Access;
 use wgpu::{BufferUsages, PollType};
 
 /// The device and its queue.
 pub(crate) struct Gpu {
     device: wgpu::Device,
     queue: wgpu::Queue,
+}
+
+/// Processor time of this process on Linux, which other programs do not disturb and which an adapter in software spends;
+/// time on the wall elsewhere.
+struct Clock(Instant, Option<Duration>);
+
+impl Clock {
+    fn now() -> Self {
+        Self(Instant::now(), Self::processor())
+    }
+
+    fn processor() -> Option<Duration> {
+        let tasks = std::fs::read_dir("/proc/self/task").ok()?;
+        let nanoseconds = |task: std::io::Result<std::fs::DirEntry>| -> Option<u64> {
+            let text = std::fs::read_to_string(task.ok()?.path().join("schedstat")).ok()?;
+            text.split_whitespace().next()?.parse().ok()
+        };
+        Some(Duration::from_nanos(tasks.filter_map(nanoseconds).sum()))
+    }
+
+    fn elapsed(&self) -> Duration {
+        match (self.1, Self::processor()) {
+            (Some(start), Some(now)) => now.saturating_sub(start),
+            _ => self.0.elapsed(),
+        }
+    }
 }
 
 /// Waits for a future of wgpu's, which natively are ready at once or with the next poll of the device.
@@ -59,14 +85,14 @@ impl Gpu {
     }
 
     /// A pipeline and its bindings, ready to be dispatched.
-    fn prepare(&self, launch: &Launch, buffers: &[wgpu::Buffer]) -> (wgpu::ComputePipeline, wgpu::BindGroup) {
+    fn prepare(&self, name: &str, source: &str, buffers: &[wgpu::Buffer]) -> (wgpu::ComputePipeline, wgpu::BindGroup) {
         let scope = self.device.push_error_scope(wgpu::ErrorFilter::Validation);
         let module = self.device.create_shader_module(wgpu::ShaderModuleDescriptor {
-            label: Some(launch.shader.name),
-            source: wgpu::ShaderSource::Wgsl(launch.shader.source.into()),
+            label: Some(name),
+            source: wgpu::ShaderSource::Wgsl(source.into()),
         });
         let pipeline = self.device.create_compute_pipeline(&wgpu::ComputePipelineDescriptor {
-            label: Some(launch.shader.name),
+            label: Some(name),
             layout: None,
             module: &module,
             entry_point: Some("main"),
@@ -83,7 +109,7 @@ impl Gpu {
             entries: &entries,
         });
         if let Some(error) = ready(scope.pop()) {
-            panic!("{}: {error}", launch.shader.name);
+            panic!("{name}: {error}");
         }
         (pipeline, group)
     }
@@ -112,21 +138,12 @@ impl Gpu {
         buffers
     }
 
-    fn dispatch(
-        &self,
-        launch: &Launch,
-        pipeline: &wgpu::ComputePipeline,
-        group: &wgpu::BindGroup,
-        times: usize,
-    ) {
+    fn dispatch(&self, [x, y, z]: [u32; 3], pipeline: &wgpu::ComputePipeline, group: &wgpu::BindGroup) {
         let mut encoder = self.device.create_command_encoder(&wgpu::CommandEncoderDescriptor::default());
         let mut pass = encoder.begin_compute_pass(&wgpu::ComputePassDescriptor::default());
         pass.set_pipeline(pipeline);
         pass.set_bind_group(0, group, &[]);
-        for _ in 0..times {
-            let [x, y, z] = launch.groups;
-            pass.dispatch_workgroups(x, y, z);
-        }
+        pass.dispatch_workgroups(x, y, z);
         drop(pass);
         self.queue.submit([encoder.finish()]);
     }
@@ -151,8 +168,9 @@ impl Gpu {
     /// Runs a case; returns the largest difference from its twin.
     pub(crate) fn check(&self, case: &Case) -> Result<f32, String> {
         let buffers = self.buffers(case);
-        let (pipeline, group) = self.prepare(&case.launch, &buffers);
-        self.dispatch(&case.launch, &pipeline, &group, 1);
+        let shader = case.launch.shader;
+        let (pipeline, group) = self.prepare(shader.name, shader.source, &buffers);
+        self.dispatch(case.launch.groups, &pipeline, &group);
         let mut worst = 0.0_f32;
         for (buffer, case_buffer) in buffers.iter().zip(&case.buffers) {
             if let Buffer::Output { expected, elem } = case_buffer {
@@ -163,20 +181,38 @@ impl Gpu {
         Ok(worst)
     }
 
-    /// Median time of one dispatch of a case, over `runs`, without compiling and copying.
+    /// Median time (see [`Clock`]) of one dispatch of a case, over `runs`, without compiling and copying.
     pub(crate) fn time(&self, case: &Case, runs: usize) -> Duration {
+        let shader = case.launch.shader;
         let buffers = self.buffers(case);
-        self.time_launch(&case.launch, &buffers, runs)
+        let prepared = self.prepare(shader.name, shader.source, &buffers);
+        self.time_prepared(case.launch.groups, &prepared, runs)
     }
 
-    fn time_launch(&self, launch: &Launch, buffers: &[wgpu::Buffer], runs: usize) -> Duration {
-        let (pipeline, group) = self.prepare(launch, buffers);
-        self.dispatch(launch, &pipeline, &group, 1);
+    /// Median time (see [`Clock`]) of the plain product of dense f32 matrices, sizes multiples of 32.
+    pub(crate) fn time_plain(&self, [rows, cols, inner]: [u32; 3], runs: usize) -> Duration {
+        let floats = |count: u32| vec![0x3f; 4 * count as usize];
+        let mut buffers = [rows * inner, cols * inner, rows * cols]
+            .map(|count| self.buffer(&floats(count), BufferUsages::STORAGE))
+            .to_vec();
+        let params: Vec<u8> = [rows, cols, inner, 0].iter().flat_map(|word: &u32| word.to_le_bytes()).collect();
+        buffers.push(self.buffer(&params, BufferUsages::UNIFORM));
+        let prepared = self.prepare("plain_gemm", include_str!("plain_gemm.wgsl"), &buffers);
+        self.time_prepared([cols / 32, rows / 32, 1], &prepared, runs)
+    }
+
+    fn time_prepared(
+        &self,
+        groups: [u32; 3],
+        (pipeline, group): &(wgpu::ComputePipeline, wgpu::BindGroup),
+        runs: usize,
+    ) -> Duration {
+        self.dispatch(groups, pipeline, group);
         self.wait();
         let mut times: Vec<Duration> = (0..runs)
             .map(|_| {
-                let start = Instant::now();
-                self.dispatch(launch, &pipeline, &group, 1);
+                let start = Clock::now();
+                self.dispatch(groups, pipeline, group);
                 self.wait();
                 start.elapsed()
             })
