@@ -4,7 +4,7 @@
 //! there, [`peft::stack`] how several do. [`weights`] fills a model, [`params`] walks it, [`peft::store`] reads and
 //! writes adapters as Hugging Face PEFT does.
 //!
-//! The crate names no concrete backend and does no input or output: callers hand it bytes and a Burn device. That is
+//! Outside [`kernels`] the crate names no concrete backend, and it does no input or output: callers hand it bytes and a Burn device. That is
 //! what lets it run in a browser.
 //!
 //! Dimension letters: `B` batch, `T` tokens, `D` model, `H` heads, `K` key/value heads, `E` head width, `F`
@@ -12,6 +12,7 @@
 
 pub mod config;
 pub mod error;
+pub mod kernels;
 pub mod linear;
 pub mod model;
 pub mod params;

@@ -1,8 +1,9 @@
 //! The one linear layer: a base weight that is never written, and a stack of adapters beside it.
 
 use burn::module::{Module, Param};
-use burn::tensor::Tensor;
+use burn::tensor::{DType, Int, Tensor};
 
+use crate::kernels::cross_entropy::{cross_entropy, projected_cross_entropy};
 use crate::peft::lora::Lora;
 use crate::weights::{Init, Weights};
 
@@ -42,14 +43,31 @@ impl Linear {
     /// - `x`: `[.., d_in]`
     /// - result: `[.., d_out]`
     pub fn forward<const N: usize>(&self, x: Tensor<N>) -> Tensor<N> {
+        let mut dims = x.dims();
+        dims[N - 1] = self.shape()[0];
+        // As rows of one matrix: Burn would multiply note by note, and read the weight anew for each.
+        let x = x.flatten::<2>(0, N.saturating_sub(2));
         let weight = self.weight.val().transpose();
-        let bias = self.bias.as_ref().map(Param::val);
-        let active = self.deltas.iter().filter(|lora| lora.is_active());
-        if active.clone().next().is_none() {
-            return burn::tensor::module::linear(x, weight, bias);
+        let y = burn::tensor::module::linear(x.clone(), weight, self.bias.as_ref().map(Param::val));
+        self.active().fold(y, |y, lora| y + lora.delta(x.clone())).reshape(dims)
+    }
+
+    /// Negative log-likelihood of `targets` under the outputs as logits, in f32, summed over the rows.
+    ///
+    /// # Shapes
+    /// - `x`: `[N, d_in]`
+    /// - `targets`: `[N]`, each below `d_out`
+    /// - result: `[1]`
+    #[must_use]
+    pub fn cross_entropy(&self, x: Tensor<2>, targets: Tensor<1, Int>) -> Tensor<1> {
+        if self.bias.is_none() && self.active().next().is_none() {
+            return projected_cross_entropy(x, self.weight.val(), targets);
         }
-        let y = burn::tensor::module::linear(x.clone(), weight, bias);
-        active.fold(y, |y, lora| y + lora.delta(x.clone()))
+        cross_entropy(self.forward(x).cast(DType::F32), targets)
+    }
+
+    fn active(&self) -> impl Iterator<Item = &Lora> {
+        self.deltas.iter().filter(|lora| lora.is_active())
     }
 
     /// `[d_out, d_in]`.

@@ -5,14 +5,13 @@
 //! `K` key/value heads, `E` head width, `F` feed-forward width.
 
 use burn::module::{Module, Param};
-use burn::tensor::activation::silu;
-use burn::tensor::module::attention;
-use burn::tensor::ops::AttentionModuleOptions;
-use burn::tensor::{Bool, DType, Device, Int, Tensor};
+use burn::tensor::{DType, Device, Int, Tensor};
 
 use super::norm::RmsNorm;
 use super::rope::{Rope, RopeTables};
 use crate::config::LlamaConfig;
+use crate::kernels::attention::causal_attention;
+use crate::kernels::swiglu::swiglu;
 use crate::linear::Linear;
 use crate::params::{Visitor, Walk};
 use crate::peft::adaption_prompt::AdaptionPrompt;
@@ -111,20 +110,12 @@ struct Surroundings {
     rope: RopeTables,
     /// Keys and values before the tokens', by layer; empty if there are none.
     before: Vec<KeyValues>,
-    /// Where the tokens must not look, `[T, slots + T]`, if there are such keys.
-    hidden: Option<Tensor<2, Bool>>,
 }
 
 impl Surroundings {
     fn new(rope: &Rope, preamble: &Preamble, tokens: usize, dtype: DType, device: &Device) -> Self {
         let slots = preamble.num_slots();
-        // Which corner `is_causal` starts from where keys outnumber queries is the backend's choice: say it outright.
-        let hidden = || Tensor::<2, Bool>::tril_mask([tokens, slots + tokens], slots as i64, device);
-        Self {
-            rope: rope.tables(slots..slots + tokens, dtype, device),
-            before: preamble.key_values(dtype),
-            hidden: (slots > 0).then(hidden),
-        }
+        Self { rope: rope.tables(slots..slots + tokens, dtype, device), before: preamble.key_values(dtype) }
     }
 }
 
@@ -179,11 +170,7 @@ impl Attention {
             Some((keys, values)) => (behind(keys, k), behind(values, v)), // [B, K, S + T, E]
             None => (k, v),
         };
-        let keys = k.dims()[2];
-        let hidden = surroundings.hidden.clone();
-        let options = AttentionModuleOptions { is_causal: hidden.is_none(), ..Default::default() };
-        let hidden = hidden.map(|h| h.unsqueeze::<4>().expand([b, self.num_heads, t, keys]));
-        let mixed = attention(q.clone(), self.shared(k), self.shared(v), hidden, None, options); // [B, H, T, E]
+        let mixed = causal_attention(q.clone(), k, v); // [B, H, T, E]
         let active = self.prompts.iter().filter(|prompt| prompt.is_active());
         let mixed = active.fold(mixed, |mixed, prompt| mixed + self.attend(q.clone(), prompt));
         self.o_proj.forward(mixed.swap_dims(1, 2).reshape([b, t, self.num_heads * self.head_dim]))
@@ -233,7 +220,7 @@ impl Mlp {
     }
 
     fn forward(&self, x: Tensor<3>) -> Tensor<3> {
-        let gated = silu(self.gate_proj.forward(x.clone())) * self.up_proj.forward(x); // [B, T, F]
+        let gated = swiglu(self.gate_proj.forward(x.clone()), self.up_proj.forward(x)); // [B, T, F]
         self.down_proj.forward(gated)
     }
 }

@@ -5,6 +5,7 @@ use std::ops::Range;
 use burn::tensor::{DType, Device, Tensor, TensorData};
 
 use crate::config::{LlamaConfig, RopeConfig, RopeScaling};
+use crate::kernels::rotary::rotary;
 
 /// The frequencies of one model.
 #[derive(Debug, Clone, PartialEq)]
@@ -65,11 +66,7 @@ impl RopeTables {
     /// - `x` and result: `[B, heads, T, E]`
     #[must_use]
     pub fn rotate(&self, x: Tensor<4>) -> Tensor<4> {
-        let half = x.dims()[3] / 2;
-        let first = x.clone().narrow(3, 0, half);
-        let second = x.clone().narrow(3, half, half);
-        let turned = Tensor::cat(vec![second.neg(), first], 3);
-        x * self.cos.clone().unsqueeze() + turned * self.sin.clone().unsqueeze()
+        rotary(x, self.cos.clone(), self.sin.clone())
     }
 }
 
