@@ -19,13 +19,9 @@ struct Family {
     choices: &'static [&'static [&'static str]],
 }
 
-const FAMILIES: [Family; 10] = [
+const FAMILIES: [Family; 9] = [
     Family {
         stem: "matmul_packed",
-        choices: &[&["INT4", "INT8"], &["F32", "F16"], &["", "LORA"], &["", "SWIGLU"], &["", "VEC"]],
-    },
-    Family {
-        stem: "matmul_bands",
         choices: &[&["INT4", "INT8"], &["F32", "F16"], &["", "LORA"], &["", "SWIGLU"], &["", "VEC"]],
     },
     Family {

@@ -5,7 +5,7 @@
 //! writes adapters as Hugging Face PEFT does. [`quant`] packs weights, [`weights::bundle`] ships them, and [`engine`] runs
 //! what was shipped, natively and in a browser.
 //!
-//! The crate names no concrete backend and does no input or output: callers hand it bytes and a Burn device. That is
+//! Outside [`kernels`] the crate names no concrete backend, and it does no input or output: callers hand it bytes and a Burn device. That is
 //! what lets it run in a browser.
 //!
 //! Dimension letters: `B` batch, `T` tokens, `D` model, `H` heads, `K` key/value heads, `E` head width, `F`
@@ -15,6 +15,7 @@ pub mod config;
 pub mod engine;
 pub mod error;
 pub mod explain;
+pub mod kernels;
 pub mod linear;
 pub mod model;
 pub mod params;

@@ -1,8 +1,11 @@
 //! The one linear layer: a base weight that is never written, and a stack of adapters beside it.
 
 use burn::module::{Module, Param};
-use burn::tensor::Tensor;
+use burn::tensor::{DType, Int, Tensor};
 
+use crate::kernels::cross_entropy::{cross_entropy, projected_cross_entropy};
+#[cfg(feature = "wgsl")]
+use crate::kernels::wgsl::packed::{Stacked, packed_linear};
 use crate::peft::lora::Lora;
 use crate::quant::Packed;
 use crate::weights::{Init, Weights};
@@ -16,6 +19,9 @@ pub struct Linear {
     weight: Base,
     pub(crate) bias: Option<Param<Tensor<1>>>,
     deltas: Vec<Lora>,
+    #[cfg(feature = "wgsl")]
+    #[module(skip)]
+    stacked: Stacked,
 }
 
 /// A layer's own weight. In which form it was loaded is nobody's business but this file's.
@@ -46,7 +52,13 @@ impl Base {
     /// `x·Wᵀ + b`.
     fn product<const N: usize>(&self, x: Tensor<N>, bias: Option<Tensor<1>>) -> Tensor<N> {
         match &self.form {
-            Form::Dense(weight) => burn::tensor::module::linear(x, weight.val().transpose(), bias),
+            Form::Dense(weight) => {
+                let mut dims = x.dims();
+                dims[N - 1] = weight.lazy_shape()[0];
+                // As rows of one matrix: Burn would multiply note by note, and read the weight anew for each.
+                let x = x.flatten::<2>(0, N.saturating_sub(2));
+                burn::tensor::module::linear(x, weight.val().transpose(), bias).reshape(dims)
+            }
             Form::Packed(weight) => weight.linear(x, bias),
         }
     }
@@ -71,13 +83,23 @@ impl Linear {
     ) -> Self {
         let weight = weights.linear(&format!("{path}.weight"), [d_out, d_in], Init::Normal(std));
         let bias = bias.then(|| weights.param(&format!("{path}.bias"), [d_out], Init::Zeros));
-        Self { weight, bias, deltas: Vec::new() }
+        Self::bare(weight, bias)
+    }
+
+    fn bare(weight: Base, bias: Option<Param<Tensor<1>>>) -> Self {
+        Self {
+            weight,
+            bias,
+            deltas: Vec::new(),
+            #[cfg(feature = "wgsl")]
+            stacked: Stacked::default(),
+        }
     }
 
     /// A layer without deltas that is trained itself: `weight` is `[d_out, d_in]`, `bias` `[d_out]`.
     pub(crate) fn trainable(weight: Tensor<2>, bias: Tensor<1>) -> Self {
         let weight = Param::from_tensor(weight).into();
-        Self { weight, bias: Some(Param::from_tensor(bias)), deltas: Vec::new() }
+        Self::bare(weight, Some(Param::from_tensor(bias)))
     }
 
     /// Applies base and active deltas.
@@ -87,12 +109,44 @@ impl Linear {
     /// - result: `[.., d_out]`
     pub fn forward<const N: usize>(&self, x: Tensor<N>) -> Tensor<N> {
         let bias = self.bias.as_ref().map(Param::val);
-        let active = self.deltas.iter().filter(|lora| lora.is_active());
-        if active.clone().next().is_none() {
-            return self.weight.product(x, bias);
+        if let Some(y) = self.packed_product(&x) {
+            return match bias {
+                Some(bias) => y + bias.unsqueeze(),
+                None => y,
+            };
         }
         let y = self.weight.product(x.clone(), bias);
-        active.fold(y, |y, lora| lora.added(y, x.clone()))
+        self.active().fold(y, |y, lora| lora.added(y, x.clone()))
+    }
+
+    /// `x·Wᵀ` and the active deltas as one product, where the weight is packed and the device has a kernel for it.
+    #[cfg(feature = "wgsl")]
+    fn packed_product<const N: usize>(&self, x: &Tensor<N>) -> Option<Tensor<N>> {
+        let Form::Packed(packed) = &self.weight.form else { return None };
+        packed_linear(x, packed, &self.deltas, &self.stacked)
+    }
+
+    #[cfg(not(feature = "wgsl"))]
+    fn packed_product<const N: usize>(&self, _x: &Tensor<N>) -> Option<Tensor<N>> {
+        None
+    }
+
+    /// Negative log-likelihood of `targets` under the outputs as logits, in f32, summed over the rows.
+    ///
+    /// # Shapes
+    /// - `x`: `[N, d_in]`
+    /// - `targets`: `[N]`, each below `d_out`
+    /// - result: `[1]`
+    #[must_use]
+    pub fn cross_entropy(&self, x: Tensor<2>, targets: Tensor<1, Int>) -> Tensor<1> {
+        if self.bias.is_none() && self.active().next().is_none() {
+            return projected_cross_entropy(x, self.weight.dense(), targets);
+        }
+        cross_entropy(self.forward(x).cast(DType::F32), targets)
+    }
+
+    fn active(&self) -> impl Iterator<Item = &Lora> {
+        self.deltas.iter().filter(|lora| lora.is_active())
     }
 
     /// `[d_out, d_in]`.
@@ -126,6 +180,8 @@ impl Linear {
     }
 
     pub(crate) fn deltas_mut(&mut self) -> &mut Vec<Lora> {
+        #[cfg(feature = "wgsl")]
+        self.stacked.forget();
         &mut self.deltas
     }
 
@@ -144,6 +200,6 @@ impl Linear {
             }
             Form::Packed(_) => Param::from_tensor(weight.detach()).set_require_grad(false),
         };
-        Self { weight: weight.into(), bias: self.bias, deltas: Vec::new() }
+        Self::bare(weight.into(), self.bias)
     }
 }

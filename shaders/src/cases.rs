@@ -106,14 +106,14 @@ pub fn compare(expected: &[f32], actual: &[f32], tolerance: f32) -> Result<f32, 
 pub fn small(elem: Elem) -> Vec<Case> {
     let mut cases = Vec::new();
     let lora = |segments, projections| LoraColumns { rank: 8, segments, projections };
-    for (bits, on_processor) in [Bits::Int4, Bits::Int8].into_iter().flat_map(|b| [(b, false), (b, true)]) {
+    for bits in [Bits::Int4, Bits::Int8] {
         for inner in [96, 37] {
             for rows in [70, 3] {
-                let product = Product { rows, cols: 133, inner, bits, elem, is_swiglu: false, on_processor, lora: None };
+                let product = Product { rows, cols: 133, inner, bits, elem, is_swiglu: false, lora: None };
                 cases.push(matmul(product, 1));
                 cases.push(matmul(Product { lora: Some(lora([64, 128], 3)), ..product }, 2));
             }
-            let gated = Product { rows: 65, cols: 45, inner, bits, elem, is_swiglu: true, on_processor, lora: None };
+            let gated = Product { rows: 65, cols: 45, inner, bits, elem, is_swiglu: true, lora: None };
             cases.push(matmul(gated, 3));
             cases.push(matmul(Product { lora: Some(lora([0; 2], 2)), ..gated }, 4));
         }

@@ -25,8 +25,6 @@ pub struct Product {
     pub elem: Elem,
     /// Whether the matrix is a gate on an up projection, and `y` is `silu(gate)·up`.
     pub is_swiglu: bool,
-    /// Whether the adapter is a processor: SwiftShader or lavapipe.
-    pub on_processor: bool,
     /// The deltas, if there are any.
     pub lora: Option<LoraColumns>,
 }
@@ -53,9 +51,6 @@ impl Product {
         // With few rows a tile of 64 would be mostly empty.
         if self.is_few_rows() {
             return crate::matmul_rows::launch(self);
-        }
-        if self.on_processor {
-            return crate::matmul_bands::launch(self);
         }
         let shader = Shader::find("matmul_packed", &self.flags());
         let width = if self.is_swiglu { 32 } else { 64 };

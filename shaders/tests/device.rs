@@ -51,7 +51,7 @@ fn products_equal_their_twins_at_any_size() {
                     for rank in [None, Some(4), Some(20)] {
                         let lora = rank.map(|rank| LoraColumns { rank, segments: [64, 128], projections: 3 });
                         seed += 1;
-                        let product = Product { rows, cols, inner, bits, elem, is_swiglu, on_processor: seed % 2 == 0, lora };
+                        let product = Product { rows, cols, inner, bits, elem, is_swiglu, lora };
                         cases.push(cases::matmul(product, seed));
                     }
                 }
@@ -108,12 +108,12 @@ fn speed_beside_the_plain_product() {
         println!("[{rows}, {cols}, {inner}]: plain {plain:.1?}, {gflops:.2} GFLOP/s");
         for bits in [Bits::Int4, Bits::Int8] {
             for elem in [Elem::F32, Elem::F16] {
-                for (lora, on_processor) in [(None, false), (None, true), (Some(rank_16), false), (Some(rank_16), true)] {
+                for lora in [None, Some(rank_16)] {
                     if elem == Elem::F16 && !gpu.has_f16() {
                         continue;
                     }
                     let [rows, cols, inner] = [rows, cols, inner].map(|size| size as usize);
-                    let product = Product { rows, cols, inner, bits, elem, is_swiglu: false, on_processor, lora };
+                    let product = Product { rows, cols, inner, bits, elem, is_swiglu: false, lora };
                     let case = cases::matmul(product, 1);
                     let time = gpu.time(&case, 5);
                     let ratio = time.as_secs_f64() / plain.as_secs_f64();

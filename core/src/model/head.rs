@@ -10,6 +10,7 @@ use super::dropout::dropped;
 use super::llama::Llama;
 use crate::config::{BertConfig, LlamaConfig, ModelConfig};
 use crate::error::{Error, Misshapen};
+use crate::kernels::cross_entropy::projected_cross_entropy;
 use crate::linear::Linear;
 use crate::params::{ParamMut, Visitor, Walk, for_each_site};
 use crate::task::TaskKind;
@@ -72,9 +73,12 @@ impl CausalLm {
             return Tensor::zeros([1], (&device, DType::F32));
         }
         let hidden = self.model.forward(batch.ids()).flatten::<2>(0, 1); // [B·(v + T), D]
-        let logits = self.project(hidden.select(0, batch.int_row(rows))); // [N, V]
-        let targets = batch.int_row(targets).unsqueeze_dim(1); // [N, 1]
-        log_softmax(logits, 1).gather(1, targets).sum().neg()
+        let hidden = hidden.select(0, batch.int_row(rows)); // [N, D]
+        let targets = batch.int_row(targets); // [N]
+        match &self.lm_head {
+            Some(head) => head.cross_entropy(hidden, targets),
+            None => projected_cross_entropy(hidden, self.model.embed_tokens.val(), targets),
+        }
     }
 
     fn project<const N: usize>(&self, hidden: Tensor<N>) -> Tensor<N> {

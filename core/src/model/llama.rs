@@ -5,7 +5,6 @@
 //! `K` key/value heads, `E` head width, `F` feed-forward width.
 
 use burn::module::{Module, Param};
-use burn::tensor::activation::silu;
 use burn::tensor::module::attention;
 use burn::tensor::ops::AttentionModuleOptions;
 use burn::tensor::{Bool, DType, Device, Int, Tensor, TensorData};
@@ -13,6 +12,8 @@ use burn::tensor::{Bool, DType, Device, Int, Tensor, TensorData};
 use super::norm::RmsNorm;
 use super::rope::{Rope, RopeTables};
 use crate::config::LlamaConfig;
+use crate::kernels::attention::causal_attention;
+use crate::kernels::swiglu::swiglu;
 use crate::linear::Linear;
 use crate::params::{Visitor, Walk};
 use crate::peft::adaption_prompt::AdaptionPrompt;
@@ -264,20 +265,15 @@ struct Surroundings {
     slots: usize,
     /// Keys and values before the tokens', by layer; empty if there are none.
     before: Vec<KeyValues>,
-    /// Where the tokens must not look, `[T, slots + T]`, if there are such keys.
-    hidden: Option<Tensor<2, Bool>>,
 }
 
 impl Surroundings {
     fn new(rope: &Rope, preamble: &Preamble, tokens: usize, dtype: DType, device: &Device) -> Self {
         let slots = preamble.num_slots();
-        // Which corner `is_causal` starts from where keys outnumber queries is the backend's choice: say it outright.
-        let hidden = || Tensor::<2, Bool>::tril_mask([tokens, slots + tokens], slots as i64, device);
         Self {
             rope: rope.tables(slots..slots + tokens, dtype, device),
             slots,
             before: preamble.key_values(dtype),
-            hidden: (slots > 0).then(hidden),
         }
     }
 }
@@ -351,14 +347,14 @@ impl Attention {
             Some((keys, values)) => (behind(keys, k), behind(values, v)), // [B, K, S + T, E]
             None => (k, v),
         };
-        let keys = k.dims()[2];
-        let hidden = match chosen {
-            None => surroundings.hidden.clone().map(Tensor::unsqueeze::<4>),
-            Some(chosen) => Some(chosen.hidden.clone()),
-        };
-        let options = AttentionModuleOptions { is_causal: hidden.is_none(), ..Default::default() };
-        let hidden = hidden.map(|h| h.expand([b, self.num_heads, t, keys]));
-        let mixed = attention(q.clone(), self.shared(k), self.shared(v), hidden, None, options); // [B, H, T, E]
+        let mixed = match chosen {
+            None => causal_attention(q.clone(), k, v),
+            Some(chosen) => {
+                let hidden = chosen.hidden.clone().expand([b, self.num_heads, 1, k.dims()[2]]);
+                let options = AttentionModuleOptions::default();
+                attention(q.clone(), self.shared(k), self.shared(v), Some(hidden), None, options)
+            }
+        }; // [B, H, T, E]
         let active = self.prompts.iter().filter(|prompt| prompt.is_active());
         let mixed = active.fold(mixed, |mixed, prompt| mixed + self.attend(q.clone(), prompt));
         self.o_proj.forward(mixed.swap_dims(1, 2).reshape([b, t, self.num_heads * self.head_dim]))
@@ -408,7 +404,7 @@ impl Mlp {
     }
 
     fn forward(&self, x: Tensor<3>) -> Tensor<3> {
-        let gated = silu(self.gate_proj.forward(x.clone())) * self.up_proj.forward(x); // [B, T, F]
+        let gated = swiglu(self.gate_proj.forward(x.clone()), self.up_proj.forward(x)); // [B, T, F]
         self.down_proj.forward(gated)
     }
 }

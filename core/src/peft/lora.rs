@@ -188,6 +188,24 @@ impl Lora {
         }
     }
 
+    /// Rank.
+    #[cfg(feature = "wgsl")]
+    pub(crate) fn rank(&self) -> usize {
+        self.a.lazy_shape()[0]
+    }
+
+    /// Whether it acts on a row of the batch.
+    #[cfg(feature = "wgsl")]
+    pub(crate) fn acts_on(&self, row: usize) -> bool {
+        self.membership.rows.is_empty() || self.membership.rows.iter().any(|rows| rows.contains(&row))
+    }
+
+    /// `A`, `[r, d_in]`, and `s·B`, `[d_out, r]`, for a product without dropout.
+    #[cfg(feature = "wgsl")]
+    pub(crate) fn scaled_factors(&self, dtype: DType) -> [Tensor<2>; 2] {
+        [self.a.val().cast(dtype), (self.b.val() * self.scale).cast(dtype)]
+    }
+
     /// The update as a dense weight, `s·B·A`, `[d_out, d_in]`, f32.
     pub(crate) fn weight_delta(&self) -> Tensor<2> {
         self.b.val().matmul(self.a.val()) * self.scale
