@@ -1,6 +1,8 @@
 //! The model in a browser: the numbers of the native suite, computed by WebAssembly in headless Chromium.
 #![cfg(target_arch = "wasm32")]
 
+mod webgpu; // the packed model over WebGPU
+
 use std::collections::BTreeMap;
 
 use burn::tensor::{DType, Device, Tensor};

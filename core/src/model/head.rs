@@ -2,7 +2,7 @@
 
 use burn::module::{Module, Param};
 use burn::tensor::activation::log_softmax;
-use burn::tensor::{DType, Tensor, TensorData};
+use burn::tensor::{DType, Int, Tensor, TensorData};
 
 use super::batch::TokenBatch;
 use super::bert::Bert;
@@ -10,6 +10,7 @@ use super::dropout::dropped;
 use super::llama::Llama;
 use crate::config::{BertConfig, LlamaConfig, ModelConfig};
 use crate::error::{Error, Misshapen};
+use crate::kernels::cross_entropy::projected_cross_entropy;
 use crate::linear::Linear;
 use crate::params::{ParamMut, Visitor, Walk, for_each_site};
 use crate::task::TaskKind;
@@ -66,9 +67,12 @@ impl CausalLm {
     /// - result: `[1]`
     #[must_use]
     pub fn nll_sum(&self, batch: &TokenBatch) -> Tensor<1> {
-        match self.token_nll(batch) {
-            Some(nll) => nll.sum(),
-            None => Tensor::zeros([1], (&batch.ids().device(), DType::F32)),
+        let Some((hidden, targets)) = self.next_tokens(batch) else {
+            return Tensor::zeros([1], (&batch.ids().device(), DType::F32));
+        };
+        match &self.lm_head {
+            Some(head) => head.cross_entropy(hidden, targets),
+            None => projected_cross_entropy(hidden, self.model.table(), targets),
         }
     }
 
@@ -79,21 +83,26 @@ impl CausalLm {
     /// - result: `[N]`
     #[must_use]
     pub fn token_nll(&self, batch: &TokenBatch) -> Option<Tensor<1>> {
+        let (hidden, targets) = self.next_tokens(batch)?;
+        let picked = log_softmax(self.project(hidden), 1).gather(1, targets.unsqueeze_dim(1)); // [N, 1]
+        Some(picked.squeeze_dim::<1>(1).neg())
+    }
+
+    /// Hidden states `[N, D]` of the tokens that have a successor in their note, and the successors `[N]`.
+    fn next_tokens(&self, batch: &TokenBatch) -> Option<(Tensor<2>, Tensor<1, Int>)> {
         let (rows, targets) = batch.next_token_rows(self.model.num_virtual_tokens());
         if rows.is_empty() {
             return None;
         }
         let hidden = self.model.forward(batch.ids()).flatten::<2>(0, 1); // [B·(v + T), D]
-        let logits = self.project(hidden.select(0, batch.int_row(rows))); // [N, V]
-        let targets = batch.int_row(targets).unsqueeze_dim(1); // [N, 1]
-        Some(log_softmax(logits, 1).gather(1, targets).squeeze_dim::<1>(1).neg())
+        Some((hidden.select(0, batch.int_row(rows)), batch.int_row(targets)))
     }
 
     fn project<const N: usize>(&self, hidden: Tensor<N>) -> Tensor<N> {
         let logits = match &self.lm_head {
             Some(head) => head.forward(hidden),
             None => {
-                let table = self.model.embed_tokens.val().transpose();
+                let table = self.model.table().transpose();
                 burn::tensor::module::linear(hidden, table, None)
             }
         };
@@ -268,7 +277,9 @@ impl Classifier {
     ) -> Self {
         let head = head.into();
         let mut score = Linear::build(weights, head.path, [num_labels, head.width], head.bias, head.std);
-        score.weight = score.weight.clone().set_require_grad(true);
+        if let Some(weight) = score.parameter_mut() {
+            *weight = weight.clone().set_require_grad(true);
+        }
         score.bias = score.bias.map(|bias| bias.set_require_grad(true));
         let pooling = Pooling::default();
         Self { model: model.into(), score, dropout_prob: head.dropout_prob, path: head.path, pooling }
@@ -347,8 +358,8 @@ pub fn head_values(model: &mut dyn Walk) -> Option<HeadValues> {
     let mut values = None;
     for_each_site(model, |path, linear| {
         if HEADS.contains(&path) {
-            values =
-                Some(HeadValues { weight: linear.weight.val(), bias: linear.bias.as_ref().map(Param::val) });
+            let weight = linear.parameter().map(Param::val);
+            values = weight.map(|weight| HeadValues { weight, bias: linear.bias.as_ref().map(Param::val) });
         }
     });
     values
@@ -377,7 +388,9 @@ pub fn set_head_values(model: &mut dyn Walk, values: &HeadValues) -> Result<(), 
             });
             return;
         }
-        ParamMut::Matrix(&mut linear.weight).set_flat(values.weight.clone().flatten(0, 1));
+        if let Some(weight) = linear.parameter_mut() {
+            ParamMut::Matrix(weight).set_flat(values.weight.clone().flatten(0, 1));
+        }
         if let (Some(bias), Some(values)) = (linear.bias.as_mut(), &values.bias) {
             ParamMut::Vector(bias).set_flat(values.clone());
         }

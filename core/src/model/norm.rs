@@ -5,6 +5,7 @@
 use burn::module::{Module, Param};
 use burn::tensor::{DType, Tensor};
 
+use crate::kernels::rms_norm::rms_norm;
 use crate::params::Visitor;
 use crate::weights::{Init, Weights};
 
@@ -24,11 +25,7 @@ impl RmsNorm {
     /// # Shapes
     /// - `x` and result: `[.., width]`
     pub fn forward<const N: usize>(&self, x: Tensor<N>) -> Tensor<N> {
-        let dtype = x.dtype();
-        let x = x.cast(DType::F32);
-        let mean_square = x.clone().square().mean_dim(N - 1);
-        let x = x * (mean_square + self.eps).sqrt().recip();
-        x.cast(dtype) * self.weight.val().unsqueeze()
+        rms_norm(x, self.weight.val(), self.eps)
     }
 }
 

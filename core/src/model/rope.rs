@@ -2,9 +2,10 @@
 
 use std::ops::Range;
 
-use burn::tensor::{DType, Device, Tensor, TensorData};
+use burn::tensor::{DType, Device, Int, Tensor, TensorData};
 
 use crate::config::{LlamaConfig, RopeConfig, RopeScaling};
+use crate::kernels::rotary::rotary;
 
 /// The frequencies of one model.
 #[derive(Debug, Clone, PartialEq)]
@@ -12,11 +13,12 @@ pub struct Rope {
     inv_freq: Vec<f64>,
 }
 
-/// Cosine and sine of every position and frequency, each `[T, E]`.
+/// Cosine and sine of every position and frequency, each `[T, E]`, or of one position for each row of a batch, `[B, E]`.
 #[derive(Debug, Clone)]
 pub struct RopeTables {
     cos: Tensor<2>,
     sin: Tensor<2>,
+    a_row_each: bool,
 }
 
 impl Rope {
@@ -54,22 +56,29 @@ impl Rope {
             let data = TensorData::new(values, [tokens, self.inv_freq.len() * 2]);
             Tensor::<2>::from_data(data, (device, dtype))
         };
-        RopeTables { cos: table(f64::cos), sin: table(f64::sin) }
+        RopeTables { cos: table(f64::cos), sin: table(f64::sin), a_row_each: false }
     }
 }
 
 impl RopeTables {
+    /// The tables of one position for each row, given by their place among these.
+    #[must_use]
+    pub(crate) fn at(&self, places: Tensor<1, Int>) -> Self {
+        let of = |table: &Tensor<2>| table.clone().select(0, places.clone());
+        Self { cos: of(&self.cos), sin: of(&self.sin), a_row_each: true }
+    }
+
     /// `x·cos + rotate_half(x)·sin`.
     ///
     /// # Shapes
-    /// - `x` and result: `[B, heads, T, E]`
+    /// - `x` and result: `[B, heads, T, E]`, `T` one where each row has its position
     #[must_use]
     pub fn rotate(&self, x: Tensor<4>) -> Tensor<4> {
-        let half = x.dims()[3] / 2;
-        let first = x.clone().narrow(3, 0, half);
-        let second = x.clone().narrow(3, half, half);
-        let turned = Tensor::cat(vec![second.neg(), first], 3);
-        x * self.cos.clone().unsqueeze() + turned * self.sin.clone().unsqueeze()
+        if !self.a_row_each {
+            return rotary(x, self.cos.clone(), self.sin.clone());
+        }
+        // The rows' one token each stand as the tokens of a single row.
+        rotary(x.swap_dims(0, 2), self.cos.clone(), self.sin.clone()).swap_dims(0, 2)
     }
 }
 

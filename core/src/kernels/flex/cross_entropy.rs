@@ -1,0 +1,128 @@
+//! Cross-entropy by rows, and over a projection by blocks of rows.
+
+use burn::backend::flex::FlexTensor;
+use burn::backend::ops::{FloatTensorOps, IntTensorOps};
+use burn::backend::{Flex, IntDType};
+
+use super::exp::exp;
+use super::rows::{for_rows, map_sum, map_tasks, max};
+use super::{contiguous, matrix, tensor, values, vectorised};
+
+/// Rows of logits that a projection forms at a time. Fewer would have the product read the table too often for what it
+/// computes; more would only take memory.
+const ROWS: usize = 256;
+
+/// Places of the targets in their rows.
+fn places(targets: FlexTensor) -> Vec<usize> {
+    let targets = Flex::int_cast(targets, IntDType::I64).to_contiguous();
+    let places = targets.as_slice::<i64>().expect("cast to i64, and contiguous");
+    places.iter().map(|target| usize::try_from(*target).expect("a target is a token id")).collect()
+}
+
+/// Sums in f64 and in order, so that a loss does not depend on how rows are shared out.
+#[expect(clippy::cast_possible_truncation, reason = "a loss is f32")]
+fn summed(losses: impl Iterator<Item = f32>) -> f32 {
+    losses.map(f64::from).sum::<f64>() as f32
+}
+
+pub(super) fn forward(logits: &FlexTensor, targets: FlexTensor) -> FlexTensor {
+    let logits = logits.to_contiguous();
+    let [_, width] = logits.layout().shape().dims::<2>();
+    let (logits, targets) = (values(&logits), places(targets));
+    let losses = map_tasks(targets.len(), |row| loss(&logits[row * width..][..width], targets[row]));
+    tensor(vec![summed(losses.into_iter())], &[1])
+}
+
+vectorised! {
+    fn loss(logits: &[f32], target: usize) -> f32 {
+        let max = max(logits);
+        let sum = super::rows::sum2(logits, logits, |x, _| exp(x - max));
+        max + sum.ln() - logits[target]
+    }
+}
+
+/// `logits` is written over where nothing else holds it.
+pub(super) fn backward(logits: FlexTensor, targets: FlexTensor, grad: &FlexTensor) -> FlexTensor {
+    let [_, width] = logits.layout().shape().dims::<2>();
+    let (mut logits, targets) = (contiguous(logits), places(targets));
+    let factor = values(&grad.to_contiguous())[0];
+    for_rows(logits.storage_mut::<f32>(), width, |row, logits| {
+        for (logits, target) in logits.chunks_exact_mut(width).zip(&targets[row..]) {
+            excess(logits, *target, factor);
+        }
+    });
+    logits
+}
+
+vectorised! {
+    /// Replaces logits by `factor·(softmax - onehot)` and returns the loss.
+    fn excess(logits: &mut [f32], target: usize, factor: f32) -> f32 {
+        let (max, of_target) = (max(logits), logits[target]);
+        let sum = map_sum(logits, |x| exp(x - max));
+        let factor_of_shares = factor / sum;
+        for share in logits.iter_mut() {
+            *share *= factor_of_shares;
+        }
+        logits[target] -= factor;
+        max + sum.ln() - of_target
+    }
+}
+
+/// Rows `from..to` of a contiguous matrix, as a view.
+fn rows(x: &FlexTensor, from: usize, to: usize) -> FlexTensor {
+    let [_, width] = x.layout().shape().dims::<2>();
+    let stride = width.cast_signed();
+    matrix(x, from.cast_signed() * stride, [to - from, width], [stride, 1])
+}
+
+fn blocks(count: usize) -> impl Iterator<Item = (usize, usize)> {
+    (0..count).step_by(ROWS).map(move |from| (from, count.min(from + ROWS)))
+}
+
+pub(super) fn projected(hidden: &FlexTensor, table: &FlexTensor, targets: FlexTensor) -> FlexTensor {
+    let (hidden, targets) = (hidden.to_contiguous(), places(targets));
+    let mut losses = Vec::with_capacity(targets.len());
+    for (from, to) in blocks(targets.len()) {
+        let logits = Flex::float_matmul(rows(&hidden, from, to), table.transpose(0, 1));
+        let [count, width] = logits.layout().shape().dims::<2>();
+        let logits = values(&logits);
+        losses.extend(map_tasks(count, |row| loss(&logits[row * width..][..width], targets[from + row])));
+    }
+    tensor(vec![summed(losses.into_iter())], &[1])
+}
+
+pub(super) fn projected_with_gradient(
+    hidden: &FlexTensor,
+    table: &FlexTensor,
+    targets: FlexTensor,
+) -> (FlexTensor, FlexTensor) {
+    let (hidden, targets) = (hidden.to_contiguous(), places(targets));
+    let [count, depth] = hidden.layout().shape().dims::<2>();
+    let mut losses = vec![0.0; count];
+    let mut gradient = vec![0.0; count * depth];
+    for (from, to) in blocks(count) {
+        let mut logits = Flex::float_matmul(rows(&hidden, from, to), table.transpose(0, 1));
+        let [_, width] = logits.layout().shape().dims::<2>();
+        excess_rows(logits.storage_mut::<f32>(), width, &targets[from..to], &mut losses[from..to]);
+        let block = Flex::float_matmul(logits, table.clone());
+        gradient[from * depth..to * depth].copy_from_slice(values(&block));
+    }
+    (tensor(vec![summed(losses.into_iter())], &[1]), tensor(gradient, &[count, depth]))
+}
+
+/// [`excess`] of each row, its loss put into `losses`.
+fn excess_rows(logits: &mut [f32], width: usize, targets: &[usize], losses: &mut [f32]) {
+    let row_of = |(logits, loss): (&mut [f32], &mut f32), target: &usize| {
+        *loss = excess(logits, *target, 1.0);
+    };
+    #[cfg(not(target_arch = "wasm32"))]
+    {
+        use rayon::prelude::*;
+        let rows = logits.par_chunks_exact_mut(width).zip(losses);
+        rows.zip(targets).for_each(|(row, target)| row_of(row, target));
+    }
+    #[cfg(target_arch = "wasm32")]
+    for (row, target) in logits.chunks_exact_mut(width).zip(losses).zip(targets) {
+        row_of(row, target);
+    }
+}

@@ -1,0 +1,186 @@
+//! Bodies for the processor: Burn's `Flex` backend, f32. Other number formats take the reference.
+//!
+//! Rows are shared out over rayon's threads as Flex does it, and loops are compiled for the vectors the processor turns
+//! out to have. A row is always summed in the same order, so results do not depend on the number of threads.
+
+mod attention;
+mod cross_entropy;
+mod exp;
+mod rms_norm;
+mod rotary;
+mod rows;
+mod swiglu;
+
+use burn::backend::flex::{FlexTensor, Layout};
+use burn::backend::tensor::{FloatTensor, IntTensor};
+use burn::backend::{Bytes, DType, Flex, Shape};
+
+use super::{FusedGradients, FusedOps};
+
+impl FusedOps for Flex {
+    fn rms_norm(x: FloatTensor<Self>, gain: FloatTensor<Self>, eps: f64) -> FloatTensor<Self> {
+        match are_f32(&[&x, &gain]) {
+            true => rms_norm::forward(&x, &gain, eps),
+            false => super::rms_norm::reference::<Self>(x, gain, eps),
+        }
+    }
+
+    fn rotary(x: FloatTensor<Self>, cos: FloatTensor<Self>, sin: FloatTensor<Self>) -> FloatTensor<Self> {
+        match are_f32(&[&x, &cos, &sin]) {
+            true => rotary::forward(&x, &cos, &sin),
+            false => super::rotary::reference::<Self>(x, cos, sin),
+        }
+    }
+
+    fn swiglu(gate: FloatTensor<Self>, up: FloatTensor<Self>) -> FloatTensor<Self> {
+        match are_f32(&[&gate, &up]) {
+            true => swiglu::forward(&gate, &up),
+            false => super::swiglu::reference::<Self>(gate, up),
+        }
+    }
+
+    fn causal_attention(
+        q: FloatTensor<Self>,
+        k: FloatTensor<Self>,
+        v: FloatTensor<Self>,
+    ) -> FloatTensor<Self> {
+        match are_f32(&[&q, &k, &v]) {
+            true => attention::forward(&q, &k, &v),
+            false => super::attention::reference::<Self>(q, k, v),
+        }
+    }
+
+    fn cross_entropy(logits: FloatTensor<Self>, targets: IntTensor<Self>) -> FloatTensor<Self> {
+        match are_f32(&[&logits]) {
+            true => cross_entropy::forward(&logits, targets),
+            false => super::cross_entropy::reference::<Self>(logits, targets),
+        }
+    }
+
+    fn projected_cross_entropy(
+        hidden: FloatTensor<Self>,
+        table: FloatTensor<Self>,
+        targets: IntTensor<Self>,
+    ) -> FloatTensor<Self> {
+        match are_f32(&[&hidden, &table]) {
+            true => cross_entropy::projected(&hidden, &table, targets),
+            false => super::cross_entropy::projected_reference::<Self>(hidden, table, targets),
+        }
+    }
+}
+
+impl FusedGradients for Flex {
+    fn rms_norm_x_backward(
+        x: FloatTensor<Self>,
+        gain: FloatTensor<Self>,
+        grad: FloatTensor<Self>,
+        eps: f64,
+    ) -> FloatTensor<Self> {
+        match are_f32(&[&x, &gain, &grad]) {
+            true => rms_norm::x_backward(&x, &gain, grad, eps),
+            false => super::rms_norm::x_backward_reference::<Self>(x, gain, grad, eps),
+        }
+    }
+
+    fn swiglu_backward(
+        gate: FloatTensor<Self>,
+        up: FloatTensor<Self>,
+        grad: FloatTensor<Self>,
+    ) -> (FloatTensor<Self>, FloatTensor<Self>) {
+        match are_f32(&[&gate, &up, &grad]) {
+            true => swiglu::backward(&gate, &up, grad),
+            false => super::swiglu::backward_reference::<Self>(gate, up, grad),
+        }
+    }
+
+    fn causal_attention_backward(
+        q: FloatTensor<Self>,
+        k: FloatTensor<Self>,
+        v: FloatTensor<Self>,
+        grad: FloatTensor<Self>,
+    ) -> (FloatTensor<Self>, FloatTensor<Self>, FloatTensor<Self>) {
+        match are_f32(&[&q, &k, &v, &grad]) {
+            true => attention::backward(&q, &k, &v, &grad),
+            false => super::attention::backward_reference::<Self>(q, k, v, grad),
+        }
+    }
+
+    fn cross_entropy_backward(
+        logits: FloatTensor<Self>,
+        targets: IntTensor<Self>,
+        grad: FloatTensor<Self>,
+    ) -> FloatTensor<Self> {
+        match are_f32(&[&logits, &grad]) {
+            true => cross_entropy::backward(logits, targets, &grad),
+            false => super::cross_entropy::backward_reference::<Self>(logits, targets, grad),
+        }
+    }
+
+    fn projected_cross_entropy_with_gradient(
+        hidden: FloatTensor<Self>,
+        table: FloatTensor<Self>,
+        targets: IntTensor<Self>,
+    ) -> (FloatTensor<Self>, FloatTensor<Self>) {
+        match are_f32(&[&hidden, &table]) {
+            true => cross_entropy::projected_with_gradient(&hidden, &table, targets),
+            false => super::cross_entropy::projected_with_gradient_reference::<Self>(hidden, table, targets),
+        }
+    }
+}
+
+fn are_f32(tensors: &[&FlexTensor]) -> bool {
+    tensors.iter().all(|tensor| tensor.dtype() == DType::F32)
+}
+
+/// The tensor itself where it is contiguous and whole, so that a gradient nothing else holds can be written over; else a
+/// copy.
+fn contiguous(tensor: FlexTensor) -> FlexTensor {
+    // `to_contiguous` would leave a second handle on the storage, and writing then copies.
+    let whole = tensor.layout().start_offset() == 0
+        && tensor.is_contiguous()
+        && tensor.bytes().len() == tensor.layout().num_elements() * size_of::<f32>();
+    if whole { tensor } else { tensor.to_contiguous() }
+}
+
+/// The values of a contiguous f32 tensor.
+fn values(tensor: &FlexTensor) -> &[f32] {
+    tensor.as_slice::<f32>().expect("made contiguous, and checked to be f32")
+}
+
+/// A tensor of these values in row-major order.
+fn tensor(values: Vec<f32>, dims: &[usize]) -> FlexTensor {
+    let layout = Layout::contiguous(Shape::from(dims.to_vec()));
+    FlexTensor::new(Bytes::from_elems(values), layout, DType::F32)
+}
+
+/// A matrix inside `tensor` that starts `offset` values after its first.
+fn matrix(tensor: &FlexTensor, offset: isize, shape: [usize; 2], strides: [isize; 2]) -> FlexTensor {
+    let start = tensor.layout().start_offset().strict_add_signed(offset);
+    let layout = Layout::new(Shape::from(shape.to_vec()), strides.to_vec(), start);
+    FlexTensor::from_arc(tensor.data_arc(), layout, tensor.dtype())
+}
+
+/// Compiles a loop over slices twice, once for 256-bit vectors, and takes that one where the processor has them.
+macro_rules! vectorised {
+    ($(#[$doc:meta])* $vis:vis fn $name:ident($($arg:ident: $type:ty),* $(,)?) $(-> $result:ty)? $body:block) => {
+        $(#[$doc])*
+        $vis fn $name($($arg: $type),*) $(-> $result)? {
+            #[inline(always)]
+            fn plain($($arg: $type),*) $(-> $result)? $body
+
+            #[cfg(target_arch = "x86_64")]
+            {
+                #[target_feature(enable = "avx2,fma")]
+                fn wide($($arg: $type),*) $(-> $result)? {
+                    plain($($arg),*)
+                }
+                if is_x86_feature_detected!("avx2") && is_x86_feature_detected!("fma") {
+                    // SAFETY: the processor has just been found to have both.
+                    return unsafe { wide($($arg),*) };
+                }
+            }
+            plain($($arg),*)
+        }
+    };
+}
+use vectorised;

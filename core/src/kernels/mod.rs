@@ -1,0 +1,175 @@
+//! Operations that a network needs whole: one pass over memory where tensor operations would take ten.
+//!
+//! Each operation has a file with four things: the function over tensors that the models call, a reference in tensor
+//! operations (the default body, for every device that has no body of its own), and its gradient, written by hand so that
+//! training keeps the inputs and nothing else. [`FusedOps`] is how Burn finds the body for a device; [`FusedGradients`]
+//! holds what only a backward pass asks for. `flex/` has the bodies for the processor, threaded and vectorised, and `wgsl/`
+//! those for a browser's GPU, by the same names.
+//!
+//! This folder alone names concrete backends. The crate's features `flex`, `cube` and `fusion` must be those Burn is built
+//! with: on a backend that is not listed here an operation panics.
+
+pub mod attention;
+pub mod cross_entropy;
+#[cfg(feature = "cube")]
+mod cube;
+#[cfg(feature = "flex")]
+mod flex;
+pub mod rms_norm;
+pub mod rotary;
+pub mod swiglu;
+#[cfg(test)]
+mod tests;
+#[cfg(feature = "wgsl")]
+pub mod wgsl;
+
+use burn::backend::tensor::{FloatTensor, IntTensor};
+use burn::backend::{Backend, backend_extension};
+
+/// Forward passes. A body here is the reference in tensor operations.
+#[backend_extension(
+    Flex: cfg(feature = "flex"),
+    Cube: cfg(feature = "cube"),
+    Fusion: cfg(feature = "fusion"),
+    Autodiff: cfg(feature = "autodiff")
+)]
+pub trait FusedOps: Backend {
+    /// See [`rms_norm::rms_norm`].
+    #[fusion(default)]
+    fn rms_norm(x: FloatTensor<Self>, gain: FloatTensor<Self>, eps: f64) -> FloatTensor<Self> {
+        rms_norm::reference::<Self>(x, gain, eps)
+    }
+
+    /// See [`rotary::rotary`].
+    #[fusion(default)]
+    fn rotary(x: FloatTensor<Self>, cos: FloatTensor<Self>, sin: FloatTensor<Self>) -> FloatTensor<Self> {
+        rotary::reference::<Self>(x, cos, sin)
+    }
+
+    /// See [`swiglu::swiglu`].
+    #[fusion(default)]
+    fn swiglu(gate: FloatTensor<Self>, up: FloatTensor<Self>) -> FloatTensor<Self> {
+        swiglu::reference::<Self>(gate, up)
+    }
+
+    /// See [`attention::causal_attention`].
+    #[fusion(default)]
+    fn causal_attention(
+        q: FloatTensor<Self>,
+        k: FloatTensor<Self>,
+        v: FloatTensor<Self>,
+    ) -> FloatTensor<Self> {
+        attention::reference::<Self>(q, k, v)
+    }
+
+    /// See [`cross_entropy::cross_entropy`].
+    #[fusion(default)]
+    fn cross_entropy(logits: FloatTensor<Self>, targets: IntTensor<Self>) -> FloatTensor<Self> {
+        cross_entropy::reference::<Self>(logits, targets)
+    }
+
+    /// See [`cross_entropy::projected_cross_entropy`].
+    #[fusion(default)]
+    fn projected_cross_entropy(
+        hidden: FloatTensor<Self>,
+        table: FloatTensor<Self>,
+        targets: IntTensor<Self>,
+    ) -> FloatTensor<Self> {
+        cross_entropy::projected_reference::<Self>(hidden, table, targets)
+    }
+}
+
+/// Gradients of [`FusedOps`], from the inputs and the gradient of the output. A body here is the reference.
+pub trait FusedGradients: Backend {
+    /// Of the input.
+    fn rms_norm_x_backward(
+        x: FloatTensor<Self>,
+        gain: FloatTensor<Self>,
+        grad: FloatTensor<Self>,
+        eps: f64,
+    ) -> FloatTensor<Self> {
+        rms_norm::x_backward_reference::<Self>(x, gain, grad, eps)
+    }
+
+    /// Of gate and up.
+    fn swiglu_backward(
+        gate: FloatTensor<Self>,
+        up: FloatTensor<Self>,
+        grad: FloatTensor<Self>,
+    ) -> (FloatTensor<Self>, FloatTensor<Self>) {
+        swiglu::backward_reference::<Self>(gate, up, grad)
+    }
+
+    /// Of queries, keys and values.
+    fn causal_attention_backward(
+        q: FloatTensor<Self>,
+        k: FloatTensor<Self>,
+        v: FloatTensor<Self>,
+        grad: FloatTensor<Self>,
+    ) -> (FloatTensor<Self>, FloatTensor<Self>, FloatTensor<Self>) {
+        attention::backward_reference::<Self>(q, k, v, grad)
+    }
+
+    /// Of the logits; `grad` is `[1]`.
+    fn cross_entropy_backward(
+        logits: FloatTensor<Self>,
+        targets: IntTensor<Self>,
+        grad: FloatTensor<Self>,
+    ) -> FloatTensor<Self> {
+        cross_entropy::backward_reference::<Self>(logits, targets, grad)
+    }
+
+    /// The loss, and its gradient of `hidden`, in one pass over the logits.
+    fn projected_cross_entropy_with_gradient(
+        hidden: FloatTensor<Self>,
+        table: FloatTensor<Self>,
+        targets: IntTensor<Self>,
+    ) -> (FloatTensor<Self>, FloatTensor<Self>) {
+        cross_entropy::projected_with_gradient_reference::<Self>(hidden, table, targets)
+    }
+}
+
+#[cfg(feature = "autodiff")]
+mod gradients {
+    //! Routes an operation on a device with autodiff to its hand-written gradient.
+
+    use burn::backend::Autodiff;
+    use burn::backend::autodiff::checkpoint::strategy::CheckpointStrategy;
+    use burn::backend::tensor::{FloatTensor, IntTensor};
+
+    use super::{FusedGradients, FusedOps, attention, cross_entropy, rms_norm, rotary, swiglu};
+
+    impl<B: FusedOps + FusedGradients, C: CheckpointStrategy> FusedOps for Autodiff<B, C> {
+        fn rms_norm(x: FloatTensor<Self>, gain: FloatTensor<Self>, eps: f64) -> FloatTensor<Self> {
+            rms_norm::gradient::tracked::<B, C>(x, gain, eps)
+        }
+
+        fn rotary(x: FloatTensor<Self>, cos: FloatTensor<Self>, sin: FloatTensor<Self>) -> FloatTensor<Self> {
+            rotary::gradient::tracked::<B, C>(x, cos, sin)
+        }
+
+        fn swiglu(gate: FloatTensor<Self>, up: FloatTensor<Self>) -> FloatTensor<Self> {
+            swiglu::gradient::tracked::<B, C>(gate, up)
+        }
+
+        fn causal_attention(
+            q: FloatTensor<Self>,
+            k: FloatTensor<Self>,
+            v: FloatTensor<Self>,
+        ) -> FloatTensor<Self> {
+            attention::gradient::tracked::<B, C>(q, k, v)
+        }
+
+        fn cross_entropy(logits: FloatTensor<Self>, targets: IntTensor<Self>) -> FloatTensor<Self> {
+            cross_entropy::gradient::tracked::<B, C>(logits, targets)
+        }
+
+        fn projected_cross_entropy(
+            hidden: FloatTensor<Self>,
+            table: FloatTensor<Self>,
+            targets: IntTensor<Self>,
+        ) -> FloatTensor<Self> {
+            cross_entropy::gradient::projected::<B, C>(hidden, table, targets)
+        }
+    }
+}

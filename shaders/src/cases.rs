@@ -1,0 +1,380 @@
+//! Inputs of any size with the answers of the twins: for the tests, and for a program that asks a device before it
+//! trusts it.
+//!
+//! Drivers are wrong now and then, in one browser only and without an error. [`small`] has one input for every
+//! permutation a model can meet; a variant that misses the answer is not used.
+
+use std::ops::Range;
+
+use half::f16;
+
+use crate::attend_causal::Attention;
+use crate::lora_down::Down;
+use crate::matmul_packed::{LoraColumns, LoraValues, NO_ADAPTER, Product, row_adapters};
+use crate::packed::{Bits, embedding_row_words, packed_words};
+use crate::{
+    Elem, Launch, attend_causal, embed_rows, lora_down, matmul_packed, pooled_head, rms_norm, rotary, swiglu,
+};
+
+/// A dispatch, its buffers and what it must write.
+#[derive(Debug, Clone)]
+pub struct Case {
+    /// The dispatch.
+    pub launch: Launch,
+    /// Buffers in order of binding, without the uniform.
+    pub buffers: Vec<Buffer>,
+    /// Largest difference allowed.
+    pub tolerance: f32,
+}
+
+/// A buffer of a case.
+#[derive(Debug, Clone)]
+pub enum Buffer {
+    /// What is read.
+    Input(Vec<u8>),
+    /// What must be written.
+    Output {
+        /// The twin's answer.
+        expected: Vec<f32>,
+        /// Number type in the buffer.
+        elem: Elem,
+    },
+}
+
+impl Buffer {
+    /// Bytes to begin with; an output is filled with something no answer can be.
+    #[must_use]
+    pub fn initial(&self) -> Vec<u8> {
+        match self {
+            Self::Input(bytes) => bytes.clone(),
+            Self::Output { expected, elem } => floats(&vec![f32::NAN; expected.len()], *elem),
+        }
+    }
+}
+
+/// Largest difference of numbers near 1 between a device and a twin.
+#[must_use]
+pub fn tolerance(elem: Elem) -> f32 {
+    match elem {
+        // Sums in another order, and a device's exp and inverse square root, good to some units in the last place.
+        Elem::F32 => 1e-4,
+        // Eleven bits of what is stored, and of what a tile holds.
+        Elem::F16 => 1e-2,
+    }
+}
+
+/// Bytes of numbers in this type, a whole number of words.
+#[must_use]
+pub fn floats(values: &[f32], elem: Elem) -> Vec<u8> {
+    let mut bytes: Vec<u8> = match elem {
+        Elem::F32 => values.iter().flat_map(|v| v.to_le_bytes()).collect(),
+        Elem::F16 => values.iter().flat_map(|v| f16::from_f32(*v).to_le_bytes()).collect(),
+    };
+    bytes.resize(bytes.len().next_multiple_of(4), 0);
+    bytes
+}
+
+/// Numbers out of the bytes of a buffer.
+#[must_use]
+pub fn read_floats(bytes: &[u8], elem: Elem) -> Vec<f32> {
+    match elem {
+        Elem::F32 => bytes.chunks_exact(4).map(|b| f32::from_le_bytes([b[0], b[1], b[2], b[3]])).collect(),
+        Elem::F16 => bytes.chunks_exact(2).map(|b| f16::from_le_bytes([b[0], b[1]]).to_f32()).collect(),
+    }
+}
+
+/// Where `actual` is furthest from `expected`, if that is further than the tolerance or not a number.
+///
+/// # Errors
+/// The place and both numbers.
+pub fn compare(expected: &[f32], actual: &[f32], tolerance: f32) -> Result<f32, String> {
+    let mut worst = 0.0_f32;
+    for (i, (e, a)) in expected.iter().zip(actual).enumerate() {
+        let difference = (e - a).abs();
+        if !(difference <= tolerance) {
+            return Err(format!(
+                "[{i}] is {a}, its twin's is {e}: {difference:e} apart, {tolerance:e} allowed"
+            ));
+        }
+        worst = worst.max(difference);
+    }
+    Ok(worst)
+}
+
+/// One case for every permutation a model can meet, small enough for any device.
+#[must_use]
+pub fn small(elem: Elem) -> Vec<Case> {
+    let mut cases = Vec::new();
+    let lora = |segments, projections| LoraColumns { rank: 8, segments, projections };
+    for bits in [Bits::Int4, Bits::Int8] {
+        for inner in [96, 37] {
+            for rows in [70, 3] {
+                let product = Product { rows, cols: 133, inner, bits, elem, is_swiglu: false, lora: None };
+                cases.push(matmul(product, 1));
+                cases.push(matmul(Product { lora: Some(lora([64, 128], 3)), ..product }, 2));
+            }
+            let gated = Product { rows: 65, cols: 45, inner, bits, elem, is_swiglu: true, lora: None };
+            cases.push(matmul(gated, 3));
+            cases.push(matmul(Product { lora: Some(lora([0; 2], 2)), ..gated }, 4));
+        }
+    }
+    for inner in [64, 31] {
+        cases.push(down(Down { rows: 13, cols: 24, inner, stacks: 3, elem }, 5));
+        cases.push(norm(5, inner, false, elem, 6));
+        cases.push(norm(5, inner, true, elem, 7));
+        cases.push(head(3, 5, inner, elem, 8));
+    }
+    cases.push(turn([2, 3, 5, 6], elem, 9));
+    cases.push(gated(517, elem, 10));
+    cases.push(embedded(7, 44, elem, 11));
+    for width in [48, 6] {
+        cases.push(attention([2, 4, 2], 21, 26, width, elem, 12));
+    }
+    cases
+}
+
+/// Numbers that look random and are the same everywhere: splitmix64.
+#[derive(Debug)]
+struct Random(u64);
+
+impl Random {
+    fn bits(&mut self) -> u64 {
+        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mut x = self.0;
+        x = (x ^ (x >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        x = (x ^ (x >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        x ^ (x >> 31)
+    }
+
+    fn word(&mut self) -> u32 {
+        u32::try_from(self.bits() >> 32).expect("32 bits are left")
+    }
+
+    fn below(&mut self, end: u32) -> u32 {
+        self.word() % end
+    }
+
+    /// `count` numbers in ±`most`, as `elem` rounds them, none near zero by chance of being left out.
+    fn floats(&mut self, count: usize, most: f32, elem: Elem) -> Vec<f32> {
+        (0..count)
+            .map(|_| {
+                #[expect(clippy::cast_precision_loss, reason = "any number in the range will do")]
+                let unit = self.word() as f32 / u32::MAX as f32 * 2.0 - 1.0;
+                rounded(unit * most, elem)
+            })
+            .collect()
+    }
+
+    fn scale(&mut self, most: f32) -> u32 {
+        u32::from(f16::from_f32(most * (0.5 + 0.5 * self.floats(1, 1.0, Elem::F32)[0].abs())).to_bits())
+    }
+
+    /// Codes and scales of blocks; values are at most `most`.
+    fn packed(&mut self, bits: Bits, shape: [usize; 2], most: f32) -> Vec<u32> {
+        let mut words = Vec::with_capacity(packed_words(bits, shape));
+        while words.len() < packed_words(bits, shape) {
+            for _ in 0..64 * bits.words_a_row() {
+                words.push(match bits {
+                    // Nibbles from 1 to 15.
+                    Bits::Int4 => (0..8).fold(0, |word, _| (word << 4) | (1 + self.below(15))),
+                    Bits::Int8 => self.int8(),
+                });
+            }
+            let largest = if bits == Bits::Int4 { 7.0 } else { 127.0 };
+            for _ in 0..32 {
+                words.push(self.scale(most / largest) | (self.scale(most / largest) << 16));
+            }
+        }
+        words
+    }
+
+    /// Four codes from -127 to 127.
+    fn int8(&mut self) -> u32 {
+        (0..4).fold(0, |word, _| (word << 8) | ((self.below(255) + 129) & 255))
+    }
+}
+
+fn rounded(value: f32, elem: Elem) -> f32 {
+    match elem {
+        Elem::F32 => value,
+        Elem::F16 => f16::from_f32(value).to_f32(),
+    }
+}
+
+#[expect(clippy::cast_precision_loss, reason = "sizes of tests")]
+fn per_root(n: usize) -> f32 {
+    1.5 / (n as f32).sqrt()
+}
+
+fn input(values: &[f32], elem: Elem) -> Buffer {
+    Buffer::Input(floats(values, elem))
+}
+
+fn words(words: &[u32]) -> Buffer {
+    Buffer::Input(words.iter().flat_map(|word| word.to_le_bytes()).collect())
+}
+
+/// A product, with rows of three adapters and of none if it has deltas.
+#[must_use]
+pub fn matmul(product: Product, seed: u64) -> Case {
+    let mut random = Random(seed);
+    let Product { rows, cols, inner, bits, elem, is_swiglu, lora, .. } = product;
+    let x = random.floats(rows * inner, 1.0, elem);
+    let matrix_rows = if is_swiglu { cols.div_ceil(64) * 64 + cols } else { cols };
+    let w = random.packed(bits, [matrix_rows, inner], per_root(inner));
+    let mut buffers = vec![input(&x, elem), words(&w)];
+    let values;
+    let mut lora_values = None;
+    if let Some(lora) = lora {
+        let z = random.floats(rows * lora.rank * lora.projections, 1.0, elem);
+        let b_rows = if is_swiglu { 2 * cols } else { cols };
+        let b = random.floats(3 * b_rows * lora.rank, per_root(lora.rank), elem);
+        values = (z, b, adapters_of(rows));
+        buffers.extend([input(&values.0, elem), input(&values.1, elem), words(&row_adapters(&values.2))]);
+        lora_values = Some(LoraValues { z: &values.0, b: &values.1, row_adapters: &values.2 });
+    }
+    let expected = matmul_packed::twin(&product, &x, &w, lora_values);
+    buffers.push(Buffer::Output { expected, elem });
+    Case { launch: product.launch(), buffers, tolerance: tolerance(elem) }
+}
+
+/// Runs of 27 rows under adapters 0, 2, none and 1: tiles with one, several and no adapter.
+fn adapters_of(rows: usize) -> Vec<u32> {
+    (0..rows).map(|row| [0, 2, NO_ADAPTER, 1][row / 27 % 4]).collect()
+}
+
+/// The first half of LoRA deltas.
+#[must_use]
+pub fn down(down: Down, seed: u64) -> Case {
+    let mut random = Random(seed);
+    let Down { rows, cols, inner, stacks, elem } = down;
+    let x = random.floats(rows * inner, 1.0, elem);
+    let mut a = random.floats(stacks * cols * down.a_stride(), per_root(inner), elem);
+    for row in a.chunks_exact_mut(down.a_stride()) {
+        row[inner..].fill(0.0);
+    }
+    let adapters: Vec<u32> = adapters_of(rows * 9).into_iter().step_by(9).collect();
+    let expected = lora_down::twin(&down, &x, &a, &adapters);
+    let buffers = vec![input(&x, elem), input(&a, elem), words(&adapters), Buffer::Output { expected, elem }];
+    Case { launch: down.launch(), buffers, tolerance: tolerance(elem) }
+}
+
+/// A norm, alone or after a residual addition.
+#[must_use]
+pub fn norm(rows: usize, inner: usize, with_residual: bool, elem: Elem, seed: u64) -> Case {
+    let mut random = Random(seed);
+    let x = random.floats(rows * inner, 1.0, elem);
+    let gain = random.floats(inner, 1.0, elem);
+    let residual = with_residual.then(|| random.floats(rows * inner, 1.0, elem));
+    let (sum, normed) = rms_norm::twin(&x, residual.as_deref(), &gain, 1e-5);
+    let mut buffers = vec![input(&x, elem), input(&gain, elem)];
+    if let Some(residual) = residual {
+        buffers.extend([input(&residual, elem), Buffer::Output { expected: sum, elem }]);
+    }
+    buffers.push(Buffer::Output { expected: normed, elem });
+    Case {
+        launch: rms_norm::launch(rows, inner, 1e-5, with_residual, elem),
+        buffers,
+        tolerance: tolerance(elem),
+    }
+}
+
+/// Rotary positions of heads that lie behind their tokens in memory.
+#[must_use]
+pub fn turn([b, h, t, e]: [usize; 4], elem: Elem, seed: u64) -> Case {
+    let mut random = Random(seed);
+    let x = random.floats(b * h * t * e, 1.0, elem);
+    let angles = random.floats(t * e, 3.0, Elem::F32);
+    let cos: Vec<f32> = angles.iter().map(|a| rounded(a.cos(), elem)).collect();
+    let sin: Vec<f32> = angles.iter().map(|a| rounded(a.sin(), elem)).collect();
+    let strides = [t * h * e, e, h * e, 1];
+    let expected = rotary::twin([b, h, t, e], strides, &x, &cos, &sin);
+    let buffers =
+        vec![input(&x, elem), input(&cos, elem), input(&sin, elem), Buffer::Output { expected, elem }];
+    Case { launch: rotary::launch([b, h, t, e], strides, elem), buffers, tolerance: tolerance(elem) }
+}
+
+/// `silu(gate)·up`.
+#[must_use]
+pub fn gated(len: usize, elem: Elem, seed: u64) -> Case {
+    let mut random = Random(seed);
+    let (gate, up) = (random.floats(len, 4.0, elem), random.floats(len, 1.0, elem));
+    let expected = swiglu::twin(&gate, &up);
+    let buffers = vec![input(&gate, elem), input(&up, elem), Buffer::Output { expected, elem }];
+    Case { launch: swiglu::launch(len, elem), buffers, tolerance: tolerance(elem) }
+}
+
+/// Rows of a table that is one shard.
+#[must_use]
+pub fn embedded(tokens: usize, inner: usize, elem: Elem, seed: u64) -> Case {
+    let mut random = Random(seed);
+    let rows = 19;
+    let mut table = Vec::with_capacity(rows * embedding_row_words(inner));
+    for _ in 0..rows {
+        table.extend((0..inner / 4).map(|_| random.int8()));
+        for _ in inner / 4..embedding_row_words(inner) {
+            table.push(random.scale(1.0 / 127.0) | (random.scale(1.0 / 127.0) << 16));
+        }
+    }
+    let ids: Vec<u32> = (0..tokens).map(|_| random.below(19)).collect();
+    let expected = embed_rows::twin(&ids, &table, inner);
+    let shard: Range<usize> = 0..rows;
+    let buffers = vec![words(&ids), words(&table), Buffer::Output { expected, elem }];
+    Case { launch: embed_rows::launch(tokens, inner, &shard, elem), buffers, tolerance: tolerance(elem) }
+}
+
+/// Norm and heads of two tasks.
+#[must_use]
+pub fn head(notes: usize, labels: usize, inner: usize, elem: Elem, seed: u64) -> Case {
+    let mut random = Random(seed);
+    let x = random.floats(4 * notes * inner, 1.0, elem);
+    let gain = random.floats(inner, 1.0, elem);
+    let heads = random.floats(2 * labels * inner, per_root(inner), elem);
+    let notes_up = u32::try_from(notes).expect("a few notes");
+    let places: Vec<[u32; 2]> = (0..notes_up).map(|note| [note * 3 + 1, note % 2]).collect();
+    let expected = pooled_head::twin(&x, &gain, &heads, &places, labels, 1e-5);
+    let buffers = vec![
+        input(&x, elem),
+        input(&gain, elem),
+        input(&heads, elem),
+        words(places.as_flattened()),
+        Buffer::Output { expected, elem: Elem::F32 },
+    ];
+    Case {
+        launch: pooled_head::launch(notes, labels, inner, 1e-5, elem),
+        buffers,
+        tolerance: tolerance(elem),
+    }
+}
+
+/// Attention over keys of which some precede the queries; all three lie as a projection writes them.
+#[must_use]
+pub fn attention(
+    [notes, heads, kv_heads]: [usize; 3],
+    tokens: usize,
+    keys: usize,
+    width: usize,
+    elem: Elem,
+    seed: u64,
+) -> Case {
+    let mut random = Random(seed);
+    let q = random.floats(notes * tokens * heads * width, 2.0, elem);
+    let k = random.floats(notes * keys * kv_heads * width, 2.0, elem);
+    let v = random.floats(notes * keys * kv_heads * width, 1.0, elem);
+    let kv_strides = [keys * kv_heads * width, width, kv_heads * width];
+    let shape = Attention {
+        notes,
+        heads,
+        kv_heads,
+        tokens,
+        keys,
+        width,
+        q_strides: [tokens * heads * width, width, heads * width],
+        k_strides: kv_strides,
+        v_strides: kv_strides,
+        elem,
+    };
+    let expected = attend_causal::twin(&shape, &q, &k, &v);
+    let buffers = vec![input(&q, elem), input(&k, elem), input(&v, elem), Buffer::Output { expected, elem }];
+    Case { launch: shape.launch(), buffers, tolerance: tolerance(elem) }
+}

@@ -1,0 +1,15 @@
+//! The same product for few rows: see `wgsl/matmul_rows.wgsl`. Its twin is that of [`matmul_packed`](crate::matmul_packed).
+
+pub use crate::matmul_packed::twin;
+
+use crate::matmul_packed::{Product, word};
+use crate::{Launch, Shader};
+
+pub(crate) fn launch(product: &Product) -> Launch {
+    let flags = product.flags(); // without SwiGLU, which few rows do not take
+    Launch {
+        shader: Shader::find("matmul_rows", &flags),
+        params: product.params(),
+        groups: [word(product.cols.div_ceil(64)), word(product.rows.div_ceil(4)), 1],
+    }
+}

@@ -1,0 +1,120 @@
+// y = x·Wᵀ of packed W (+ Z·Bᵀ of each row's adapter) for few rows: the last token of each note, in the last layer.
+//
+// Reading W is all the work there is, so every word is read once and in order: a workgroup takes 64 columns, a block of
+// the layout, and four rows; thread (column, slice) walks every fourth group of K, and the four slices of a sum meet in
+// workgroup memory.
+//
+// Dispatch: x = ceil(N / 64), y = ceil(M / 4).
+#if F16
+enable f16;
+#endif
+
+struct Params {
+    rows: u32,      // M
+    cols: u32,      // N
+    inner: u32,     // K
+    blocks_k: u32,  // ceil(K / 32)
+    rank: u32,      // R, a multiple of 4
+    z_cols: u32,    // columns of Z
+    segment_1: u32, // first column of the second projection, a multiple of 64
+    segment_2: u32, // first column of the third projection
+}
+
+#if VEC
+@group(0) @binding(0) var<storage, read> x: array<vec4<{elem}>>; // [M, K/4]
+#else
+@group(0) @binding(0) var<storage, read> x: array<{elem}>; // [M, K]
+#endif
+@group(0) @binding(1) var<storage, read> w: array<u32>; // [N/64, K/32] blocks
+#if LORA
+@group(0) @binding(2) var<storage, read> z: array<vec4<{elem}>>; // [M, z_cols/4]
+@group(0) @binding(3) var<storage, read> b: array<vec4<{elem}>>; // [S, N, R/4], scaled
+@group(0) @binding(4) var<storage, read> adapters: array<u32>; // [M] adapter of a row; none where it has no place in a tile's range
+@group(0) @binding(5) var<storage, read_write> y: array<{elem}>; // [M, N]
+@group(0) @binding(6) var<uniform> p: Params;
+#else
+@group(0) @binding(2) var<storage, read_write> y: array<{elem}>; // [M, N]
+@group(0) @binding(3) var<uniform> p: Params;
+#endif
+
+const WG_SIZE = 256u;
+
+var<workgroup> sh_sums: array<f32, 1024>; // [4 rows, 4 slices, 64 columns]
+
+#include packed
+
+#include rows
+
+@compute @workgroup_size(WG_SIZE)
+fn main(@builtin(workgroup_id) tile: vec3<u32>, @builtin(local_invocation_index) t: u32) {
+    let column = t & 63u;
+    let slice = t >> 6u;
+    let row_0 = tile.y * 4u;
+#for i 4
+    var c{i} = 0.0;
+    let from_{i} = min(row_0 + {i}u, p.rows - 1u);
+#endfor
+    for (var g = slice; g < p.blocks_k; g += 4u) {
+        let block = (tile.x * p.blocks_k + g) * BLOCK_WORDS;
+        let scale = scale_at(block, column);
+        let words = block + column * WORDS_A_ROW;
+#for i 4
+        var s{i} = 0.0;
+#endfor
+        // Words of the last group that lie beyond K hold zeros; x is not read there.
+#if INT4
+        for (var k = 0u; k < 4u; k++) {
+            let k4 = g * 8u + 2u * k;
+            let word = w[words + k];
+            let low = codes_low(word);
+            let high = codes_high(word);
+            if (k4 * 4u < p.inner) {
+#for i 4
+                s{i} += dot(x_at(from_{i}, k4), low);
+#endfor
+            }
+            if (k4 * 4u + 4u < p.inner) {
+#for i 4
+                s{i} += dot(x_at(from_{i}, k4 + 1u), high);
+#endfor
+            }
+        }
+#else
+        for (var k = 0u; k < 8u; k++) {
+            let k4 = g * 8u + k;
+            if (k4 * 4u < p.inner) {
+                let four = codes(w[words + k]);
+#for i 4
+                s{i} += dot(x_at(from_{i}, k4), four);
+#endfor
+            }
+        }
+#endif
+#for i 4
+        c{i} += s{i} * scale;
+#endfor
+    }
+#for i 4
+    sh_sums[{i}u * 256u + t] = c{i};
+#endfor
+    workgroupBarrier();
+    // Now thread (column, slice) finishes row `slice`.
+    let row = row_0 + slice;
+    let n = tile.x * 64u + column;
+    if (row >= p.rows || n >= p.cols) { return; }
+    let at = slice * 256u + column;
+    var sum = sh_sums[at] + sh_sums[at + 64u] + sh_sums[at + 128u] + sh_sums[at + 192u];
+#if LORA
+    let adapter = adapters[row];
+    let tile_64 = p.rows + 2u * (row >> 6u);
+    if (adapter >= adapters[tile_64] && adapter <= adapters[tile_64 + 1u]) {
+        let segment = select(0u, p.rank, n >= p.segment_1) + select(0u, p.rank, n >= p.segment_2);
+        let z_from = row * (p.z_cols / 4u) + segment / 4u;
+        let b_from = (adapter * p.cols + n) * (p.rank / 4u);
+        for (var r4 = 0u; r4 < p.rank / 4u; r4++) {
+            sum += dot(vec4<f32>(z[z_from + r4]), vec4<f32>(b[b_from + r4]));
+        }
+    }
+#endif
+    y[row * p.cols + n] = {elem}(sum);
+}
