@@ -10,6 +10,7 @@ use crate::error::{Error, Result};
 use crate::files;
 
 mod adapter;
+mod difference;
 pub(crate) mod shipped;
 
 /// A training run.
@@ -21,6 +22,9 @@ pub struct Recipe {
     /// Seed of initialisation, order and dropout.
     #[serde(default = "default_seed")]
     pub seed: u64,
+    /// Licence of what is trained, for its model card.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub licence: Option<String>,
     /// Notes are cut at this many tokens.
     #[serde(default = "default_max_tokens")]
     pub max_tokens: usize,
@@ -138,6 +142,10 @@ pub struct Data {
     /// Leave notes without text out rather than refuse them.
     #[serde(default)]
     pub skip_empty: bool,
+    /// Whether the notes are credentialed data, as MIMIC's are: what is trained on them may reveal them, and its model card
+    /// says so. Set it to false for synthetic or public notes.
+    #[serde(default = "yes")]
+    pub credentialed: bool,
 }
 
 /// How a run trains.
@@ -178,6 +186,9 @@ pub struct Training {
     /// Minutes between checkpoints.
     #[serde(default = "default_checkpoint_minutes")]
     pub checkpoint_minutes: f64,
+    /// Checkpoints kept, the latest; the best trained values are kept besides.
+    #[serde(default = "one")]
+    pub keep_last: usize,
 }
 
 /// How micro-batches of an update are weighed together.
@@ -305,6 +316,7 @@ impl Recipe {
             ("training.batch_size", training.batch_size as u64),
             ("training.accumulation_steps", training.accumulation_steps as u64),
             ("training.patience", training.patience.unwrap_or(1)),
+            ("training.keep_last", training.keep_last as u64),
         ];
         if let Some((key, _)) = counts.iter().find(|(_, count)| *count == 0) {
             return refuse(key, "= 0; must be at least 1".into());
