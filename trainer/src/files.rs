@@ -246,6 +246,13 @@ fn busy(folder: &Path, holder: Option<&Holder>) -> Error {
     ))
 }
 
+/// Removes a folder at once: a kill on the way leaves nothing of it under its name.
+pub(crate) fn remove_folder(path: &Path) -> Result<()> {
+    let aside = temporary(0o777).tempdir_in(parent(path)).at(path)?;
+    fs::rename(path, aside.path().join("old")).at(path)?;
+    aside.close().at(path)
+}
+
 /// Removes what a killed process left half-written in `folder`, which the caller has locked.
 pub(crate) fn remove_temporaries(folder: &Path) -> Result<()> {
     for entry in fs::read_dir(folder).at(folder)? {

@@ -10,8 +10,10 @@ use clinlora_core::peft::stack::merge;
 use clinlora_core::task::Task;
 use clinlora_core::weights::RandomWeights;
 
+use crate::audit::Event;
 use crate::error::{Error, Result};
-use crate::folders::adapter::AdapterFolder;
+use crate::files;
+use crate::folders::adapter::{AdapterFolder, base_fingerprint};
 use crate::folders::base::BaseFolder;
 
 /// Loads a language model with `adapters` stacked in order, all active.
@@ -87,6 +89,18 @@ pub(super) fn classifier(
         folder.attach(&mut model, &fingerprint)?;
     }
     Ok(model)
+}
+
+/// `event` with the hashes of what was stacked: every adapter's weights, and the fingerprint of the base below them.
+pub(super) fn logged(mut event: Event, adapters: &[PathBuf]) -> Result<Event> {
+    for (number, folder) in (1..).zip(adapters) {
+        let files = ["adapter_model.safetensors", "adapter_model.bin", "head.safetensors"];
+        for file in files.map(|name| folder.join(name)).iter().filter(|file| file.is_file()) {
+            event = event.sha256(&format!("adapter {number}"), &files::sha256_of_file(file)?);
+        }
+    }
+    let base = adapters.iter().find_map(|folder| base_fingerprint(folder));
+    Ok(event.sha256("weights", &base.unwrap_or_default()))
 }
 
 fn open(adapters: &[PathBuf], device: &Device) -> Result<Vec<AdapterFolder>> {

@@ -62,10 +62,24 @@ pub(crate) fn batch_losses(
     batch_size: usize,
     device: &Device,
 ) -> Result<BatchLosses> {
+    batch_losses_with(model, samples, batch_size, device, |_| {})
+}
+
+/// [`batch_losses`], telling `progress` how many notes are done.
+pub(crate) fn batch_losses_with(
+    model: &CausalLm,
+    samples: &[Sample],
+    batch_size: usize,
+    device: &Device,
+    mut progress: impl FnMut(usize),
+) -> Result<BatchLosses> {
+    let mut done = 0;
     let of_batch = |samples: &[Sample]| {
         let notes: Vec<&Sample> = samples.iter().collect();
         let batch = batch(&notes, device)?;
         let nll = f64::from(model.nll_sum(&batch).into_scalar::<f32>());
+        done += notes.len();
+        progress(done);
         Ok(BatchLoss { notes: notes.len(), tokens: model.num_targets(&batch), nll })
     };
     BatchLosses::new(samples.chunks(batch_size).map(of_batch).collect::<Result<_>>()?)

@@ -114,9 +114,14 @@ pub(crate) fn save(
         save_state(folder.path(), state)?;
         folder.finish()?;
     }
+    tidy(run, keep_last)
+}
+
+/// Removes the checkpoints before the `keep_last` latest, and the best values that none of these speaks of.
+pub(crate) fn tidy(run: &Path, keep_last: usize) -> Result<()> {
     let mut kept = placed(run)?;
     for older in kept.split_off(keep_last.min(kept.len())) {
-        fs::remove_dir_all(&older).at(&older)?;
+        files::remove_folder(&older)?;
     }
     // A state that cannot be read speaks of nothing.
     let states = kept.iter().filter_map(|kept| read_state(&kept.join(STATE)).ok());

@@ -234,6 +234,8 @@ fn epochs<O: Objective>(job: &Job<'_, O>, model: &mut O::Model, folder: &RunFold
         last_checkpoint = Instant::now();
     }
 
+    // What a kill after the last checkpoint left to do.
+    checkpoint::tidy(&folder.path, job.training.keep_last)?;
     let (kept_update, valid) = match (job.training.select, state.best) {
         (Select::Last, _) | (_, None) => (state.update, state.last),
         (_, Some((update, valid))) => {

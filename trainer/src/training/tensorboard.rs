@@ -148,7 +148,9 @@ pub(crate) fn cut_back(run: &Path, is_kept: impl Fn(u64, bool) -> bool) -> Resul
             }
             kept = end;
         }
-        if kept < bytes.len() {
+        if kept == 0 {
+            std::fs::remove_file(&path).at(&path)?;
+        } else if kept < bytes.len() {
             let file = OpenOptions::new().write(true).open(&path).at(&path)?;
             file.set_len(kept as u64).and_then(|()| file.sync_all()).at(&path)?;
         }
