@@ -49,6 +49,12 @@ impl Floor {
         }
     }
 
+    /// A floor of known numbers.
+    #[cfg(test)]
+    pub(crate) fn known(flops_per_token: f64, rate: f64) -> Self {
+        Self { flops_per_token, device: Device::flex(), dtype: DType::F32, rate: OnceCell::from(rate) }
+    }
+
     /// Share of the floor that `tokens_per_s` reach, 0 to 1.
     pub(crate) fn share(&self, tokens_per_s: f64) -> f64 {
         let rate = self.rate.get_or_init(|| matmul_flops_per_s(&self.device, self.dtype));

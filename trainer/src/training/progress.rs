@@ -170,7 +170,7 @@ mod tests {
         progress.started = Instant::now().checked_sub(Duration::from_secs(50)).unwrap();
         assert_eq!(progress.line("loss 1.5"), "train 100/300 loss 1.5 (50 s)", "no pace yet");
         progress.done = 150;
-        assert_eq!(progress.line(""), "train 150/300 (50 s, 2 minutes left)");
+        assert_eq!(progress.line(""), "train 150/300 (50 s, 3 minutes left)");
         progress.done = 300;
         assert_eq!(progress.line(""), "train 300/300 (50 s, 0 seconds left)");
     }

@@ -291,16 +291,16 @@ fn last_state<O: Objective>(
         return Ok(None);
     };
     let state = checkpoint::read_state(&path.join(checkpoint::STATE))?;
-    if state.notes_sha256 != notes_sha256 {
-        return Err(Error::Input(format!(
-            "{run}: the training notes are not those the run began with; give it the old file, or begin anew with \
-             --overwrite",
-        )));
-    }
     if state.seed != job.seed {
         return Err(Error::Input(format!(
             "{run}: the run began with seed {}, which decides the order of its notes; resume with that one",
             state.seed
+        )));
+    }
+    if state.notes_sha256 != notes_sha256 {
+        return Err(Error::Input(format!(
+            "{run}: the training notes are not those the run began with; give it the old file, or begin anew with \
+             --overwrite",
         )));
     }
     if !folder.has_had(&state.recipe_sha256) {
@@ -452,4 +452,23 @@ fn publish_state(run: &Path) -> Result<()> {
         }
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_line_of_progress_says_how_good_and_how_fast_a_run_is() {
+        let outcome = step::Outcome { loss: 2.0, grad_norm: 0.51234 };
+        let update = Update { step: 7, outcome, lr: 3e-4, tokens: 500, seconds: 0.25 };
+        // 2000 tokens a second of 1 MFLOP each, where the device could do 8 GFLOPs.
+        let floor = Floor::known(1e6, 8e9);
+        let told = message(&update, true, &floor);
+        assert_eq!(
+            told,
+            "loss 2.0000 perplexity 7.39 grad-norm 0.512 lr 3.00e-4 2000 tokens/s (25 % of the floor)"
+        );
+        assert!(!message(&update, false, &floor).contains("perplexity"));
+    }
 }
