@@ -91,6 +91,15 @@ pub enum Command {
     /// What a base, adapter, run or task holds.
     #[command(after_help = "Example:\n  clinlora inspect runs/clinical")]
     Inspect(Inspect),
+    /// Runs below a folder, compared.
+    #[command(after_help = "Example:\n  clinlora runs runs --html runs.html")]
+    Runs(Runs),
+    /// Who did what in a folder, and whether its log is whole.
+    #[command(
+        after_help = "Example:\n  clinlora audit runs/clinical\n\nChecks the chain of hashes of audit.jsonl, in the folder \
+                      and below; exit status 2 names the first broken line."
+    )]
+    Audit(Audit),
 }
 
 /// Arguments of `demo`.
@@ -215,6 +224,9 @@ pub struct Train {
     /// Continue an interrupted run from its last checkpoint.
     #[arg(long, conflicts_with = "overwrite")]
     pub resume: bool,
+    /// Resume though the recipe has changed since the run began; the changes are logged.
+    #[arg(long, requires = "resume")]
+    pub accept_changed_recipe: bool,
     /// Replace the run folder if it exists and this program made it; the old one goes once the new run can begin.
     #[arg(long)]
     pub overwrite: bool,
@@ -428,4 +440,23 @@ pub struct Merge {
 pub struct Inspect {
     /// A folder of a base, an adapter or a run; or a task file.
     pub path: PathBuf,
+}
+
+/// Arguments of `runs`.
+#[derive(Debug, Args)]
+pub struct Runs {
+    /// Folder whose runs, at any depth, are listed.
+    #[arg(value_name = "DIR")]
+    pub folder: PathBuf,
+    /// Write a page with the curves too: one file, readable without network.
+    #[arg(long, value_name = "FILE")]
+    pub html: Option<PathBuf>,
+}
+
+/// Arguments of `audit`.
+#[derive(Debug, Args)]
+pub struct Audit {
+    /// Folder with an audit.jsonl, or one that holds such folders.
+    #[arg(value_name = "DIR")]
+    pub folder: PathBuf,
 }

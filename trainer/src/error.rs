@@ -31,7 +31,7 @@ pub enum Error {
     #[error("{0}")]
     NotFinite(String),
     /// Ctrl+C, SIGTERM or SIGHUP; the run was saved.
-    #[error("interrupted after update {update}; continue with --resume ({})", run.display())]
+    #[error("interrupted after update {update}; {} can be continued", run.display())]
     Interrupted {
         /// The signal's number.
         signal: i32,

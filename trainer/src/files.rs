@@ -1,16 +1,19 @@
 //! Writing that is whole or not at all, and never over what is not ours.
 
 use std::fs::{self, File, Permissions, TryLockError};
-use std::io::{self, Write};
+use std::io::{self, Read, Seek, Write};
 use std::path::{Path, PathBuf};
 
+use serde::{Deserialize, Serialize};
 use tempfile::NamedTempFile;
 
+use crate::console;
 use crate::error::{AtPath, Error, Result};
+use crate::process;
 
 /// A file in every folder this program makes: `--overwrite` replaces no folder without it. Who works in the folder holds
-/// a lock on it.
-const MARK: &str = ".clinlora";
+/// a lock on it, and it says who that is.
+pub(crate) const MARK: &str = ".clinlora";
 /// Names of what is being written begin so.
 const TEMPORARY: &str = ".clinlora-";
 
@@ -169,22 +172,114 @@ pub(crate) fn refuse_inputs_inside<'a>(
 
 /// The right to write into a folder; ends with this value or the process.
 #[derive(Debug)]
-pub(crate) struct FolderLock(#[expect(dead_code, reason = "the lock is the open file's")] File);
+pub(crate) struct FolderLock(File);
+
+/// Who writes to a folder.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub(crate) struct Holder {
+    pub(crate) host: String,
+    pub(crate) pid: u32,
+    /// UTC.
+    pub(crate) since: String,
+}
 
 impl FolderLock {
     /// Locks a folder made by [`NewFolder`].
+    ///
+    /// The kernel drops a lock when its process ends, however that ends; so what a killed process of this machine left is
+    /// taken over. Of another machine nothing can be known: file systems differ in whether locks reach that far.
+    ///
+    /// # Errors
+    /// [`Error::Input`] with host and process of who holds it.
     pub(crate) fn take(folder: &Path) -> Result<Self> {
         let mark = folder.join(MARK);
-        let file = File::options().create(true).truncate(false).write(true).open(&mark).at(&mark)?;
-        match file.try_lock() {
-            Err(TryLockError::WouldBlock) => Err(Error::Input(format!(
-                "{}: another clinlora is writing to this folder; wait until it ends, or stop it",
-                folder.display()
-            ))),
-            // Some network file systems have no locks.
-            Ok(()) | Err(TryLockError::Error(_)) => Ok(Self(file)),
+        let options = File::options().create(true).truncate(false).read(true).write(true).open(&mark);
+        let mut file = options.at(&mark)?;
+        let is_locked = match file.try_lock() {
+            Ok(()) => true,
+            Err(TryLockError::Error(_)) => false, // some network file systems have no locks
+            Err(TryLockError::WouldBlock) => return Err(busy(folder, Holder::read(&mut file).as_ref())),
+        };
+        if let Some(holder) = Holder::read(&mut file) {
+            if holder.host != process::host() {
+                return Err(Error::Input(format!(
+                    "{}: clinlora on host {}, process {}, is writing to this folder since {}, or was killed there; if that \
+                     process is gone, delete {} and run this again",
+                    folder.display(),
+                    holder.host,
+                    holder.pid,
+                    holder.since,
+                    mark.display()
+                )));
+            }
+            if !is_locked && process::is_alive(holder.pid) {
+                return Err(busy(folder, Some(&holder)));
+            }
+            console::note(format_args!(
+                "{}: process {}, which was writing to this folder since {}, is gone; its lock is stale and taken over",
+                folder.display(),
+                holder.pid,
+                holder.since
+            ));
         }
+        Holder::this().write(&mut file).at(&mark)?;
+        Ok(Self(file))
     }
+
+    /// Who holds the lock of `folder` at this moment, or is not known to be gone: the process of another host.
+    pub(crate) fn holder(folder: &Path) -> Option<Holder> {
+        let mut file = File::open(folder.join(MARK)).ok()?;
+        let holder = Holder::read(&mut file)?;
+        if holder.host != process::host() {
+            return Some(holder);
+        }
+        // Asked for only where it is most likely held, so that nobody who takes it in this moment is refused.
+        let is_held = process::is_alive(holder.pid)
+            && matches!(file.try_lock_shared(), Err(TryLockError::WouldBlock | TryLockError::Error(_)));
+        is_held.then_some(holder)
+    }
+}
+
+impl Drop for FolderLock {
+    fn drop(&mut self) {
+        let _ = self.0.set_len(0); // what stays is a stale lock, which the next process sees through
+    }
+}
+
+impl Holder {
+    fn this() -> Self {
+        Self { host: process::host(), pid: std::process::id(), since: process::now() }
+    }
+
+    fn read(file: &mut File) -> Option<Self> {
+        let mut text = String::new();
+        file.rewind().and_then(|()| file.read_to_string(&mut text)).ok()?;
+        serde_json::from_str(&text).ok()
+    }
+
+    fn write(&self, file: &mut File) -> io::Result<()> {
+        let json = serde_json::to_string(self).expect("strings and numbers serialise");
+        file.rewind()?;
+        file.write_all(format!("{json}\n").as_bytes())?;
+        file.set_len(json.len() as u64 + 1)
+    }
+}
+
+fn busy(folder: &Path, holder: Option<&Holder>) -> Error {
+    let who = holder.map_or_else(String::new, |holder| {
+        format!(" (host {}, process {}, since {})", holder.host, holder.pid, holder.since)
+    });
+    Error::Input(format!(
+        "{}: another clinlora{who} is writing to this folder; wait until it ends, or stop it",
+        folder.display()
+    ))
+}
+
+/// Removes a folder at once: a kill on the way leaves nothing of it under its name.
+pub(crate) fn remove_folder(path: &Path) -> Result<()> {
+    let aside = temporary(0o777).tempdir_in(parent(path)).at(path)?;
+    fs::rename(path, aside.path().join("old")).at(path)?;
+    aside.close().at(path)
 }
 
 /// Removes what a killed process left half-written in `folder`, which the caller has locked.
@@ -218,7 +313,7 @@ fn parent(path: &Path) -> &Path {
 }
 
 /// Makes a rename in `folder` survive a power cut.
-fn sync_folder(folder: &Path) -> Result<()> {
+pub(crate) fn sync_folder(folder: &Path) -> Result<()> {
     File::open(folder).and_then(|f| f.sync_all()).at(folder)
 }
 
@@ -246,6 +341,14 @@ pub(crate) fn read_text(path: &Path) -> Result<String> {
 pub(crate) fn sha256(bytes: &[u8]) -> String {
     use sha2::{Digest, Sha256};
     hex(&Sha256::digest(bytes))
+}
+
+/// Lower-case hexadecimal SHA-256 of a file, read piece by piece.
+pub(crate) fn sha256_of_file(path: &Path) -> Result<String> {
+    use sha2::{Digest, Sha256};
+    let mut hash = Sha256::new();
+    io::copy(&mut File::open(path).at(path)?, &mut hash).at(path)?;
+    Ok(hex(&hash.finalize()))
 }
 
 /// Lower-case hexadecimal.

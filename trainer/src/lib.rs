@@ -3,6 +3,7 @@
 //! [`commands`] is what the program does, one file a command. They stand on [`recipe`]s, on [`mimic`], which makes data
 //! sets from raw tables, on the [`folders`] of Hugging Face, on [`dataset`]s, on [`training`] and on evaluation.
 
+mod audit;
 pub mod cli;
 mod cohort;
 pub mod commands;
@@ -15,5 +16,7 @@ mod features;
 mod files;
 pub mod folders;
 pub mod mimic;
+mod model_card;
+mod process;
 pub mod recipe;
 pub mod training;

@@ -36,5 +36,7 @@ fn run(command: Command, common: &Common) -> Result<()> {
         Command::Reproduce(args) => commands::reproduce::run(&args, common),
         Command::Merge(args) => commands::merge::run(&args, common),
         Command::Inspect(args) => commands::inspect::run(&args, common),
+        Command::Runs(args) => commands::runs::run(&args, common),
+        Command::Audit(args) => commands::audit::run(&args, common),
     }
 }

@@ -11,6 +11,7 @@ use crate::error::{Error, Result};
 use crate::files;
 
 mod adapter;
+mod difference;
 mod overlay;
 mod overrides;
 pub mod published;
@@ -28,6 +29,9 @@ pub struct Recipe {
     /// Seed of initialisation, order and dropout.
     #[serde(default = "default_seed")]
     pub seed: u64,
+    /// Licence of what is trained, for its model card.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub licence: Option<String>,
     /// Notes are cut at this many tokens.
     #[serde(default = "default_max_tokens")]
     pub max_tokens: usize,
@@ -181,6 +185,10 @@ pub struct Data {
     /// Folder of what is kept; by default `features` beside the run's folder, so that runs side by side share it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub features: Option<PathBuf>,
+    /// Whether the notes are credentialed data, as MIMIC's are: what is trained on them may reveal them, and its model card
+    /// says so. Set it to false for synthetic or public notes.
+    #[serde(default = "yes")]
+    pub credentialed: bool,
 }
 
 /// How a run trains.
@@ -224,6 +232,9 @@ pub struct Training {
     /// Minutes between checkpoints.
     #[serde(default = "default_checkpoint_minutes")]
     pub checkpoint_minutes: f64,
+    /// Checkpoints kept, the latest; the best trained values are kept besides.
+    #[serde(default = "one")]
+    pub keep_last: usize,
 }
 
 /// How micro-batches of an update are weighed together.
@@ -372,6 +383,7 @@ impl Recipe {
             ("training.batch_size", training.batch_size as u64),
             ("training.accumulation_steps", training.accumulation_steps as u64),
             ("training.patience", training.patience.unwrap_or(1)),
+            ("training.keep_last", training.keep_last as u64),
         ];
         if let Some((key, _)) = counts.iter().find(|(_, count)| *count == 0) {
             return refuse(key, "= 0; must be at least 1".into());

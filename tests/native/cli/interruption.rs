@@ -21,10 +21,11 @@ fn with_whole_run() -> Workshop {
     workshop
 }
 
-fn assert_same_run(workshop: &Workshop, run: &str) {
+/// Asserts that `run`, however often it was stopped, is `whole`, which never was.
+pub(crate) fn assert_same_run(workshop: &Workshop, whole: &str, run: &str) {
     for file in FILES {
         let (whole, resumed) =
-            (workshop.read(&format!("whole/{file}")), workshop.read(&format!("{run}/{file}")));
+            (workshop.read(&format!("{whole}/{file}")), workshop.read(&format!("{run}/{file}")));
         // The recipes, and so their hashes, differ in the folder's name.
         if file == "state.json" {
             let drop_hash = |bytes: Vec<u8>| {
@@ -38,12 +39,18 @@ fn assert_same_run(workshop: &Workshop, run: &str) {
         }
     }
     for key in ["step", "loss", "lr", "grad_norm", "tokens"] {
-        assert_eq!(workshop.updates("whole", key), workshop.updates(run, key), "{key}");
+        assert_eq!(workshop.updates(whole, key), workshop.updates(run, key), "{key}");
     }
-    assert_eq!(workshop.validations("whole"), workshop.validations(run));
+    assert_eq!(workshop.validations(whole), workshop.validations(run));
     assert_eq!(workshop.entries(run, ".clinlora-"), [""; 0], "nothing half-written is left");
-    assert_eq!(workshop.entries(run, "checkpoint-").len(), 1);
-    assert_eq!(workshop.entries(run, "best-").len(), 1);
+    for prefix in ["checkpoint-", "best-"] {
+        let sorted = |run: &str| {
+            let mut names = workshop.entries(run, prefix);
+            names.sort();
+            names
+        };
+        assert_eq!(sorted(whole), sorted(run));
+    }
 }
 
 /// Starts the program and waits until its run has logged so many lines.
@@ -84,7 +91,7 @@ fn a_signal_finishes_the_update_saves_and_can_be_resumed_to_the_bit() {
         let done = workshop.updates(run, "step").len();
         assert!((8..120).contains(&done), "{done} updates");
         workshop.run(&format!("{line} --resume")).ok();
-        assert_same_run(&workshop, run);
+        assert_same_run(&workshop, "whole", run);
     }
 }
 
@@ -100,10 +107,10 @@ fn a_kill_at_any_moment_can_be_resumed_to_the_bit() {
         resume = "--resume";
     }
     workshop.run(&format!("{line} --resume")).ok();
-    assert_same_run(&workshop, "killed");
+    assert_same_run(&workshop, "whole", "killed");
     // A finished run can be resumed too: nothing changes.
     workshop.run(&format!("{line} --resume")).ok();
-    assert_same_run(&workshop, "killed");
+    assert_same_run(&workshop, "whole", "killed");
 }
 
 #[test]
@@ -119,7 +126,7 @@ fn a_kill_before_the_first_checkpoint_begins_anew() {
     assert_eq!(workshop.entries("early", "checkpoint-"), [""; 0]);
     let ended = workshop.run(&format!("{line} --resume")).ok();
     assert!(ended.stderr.contains("it begins anew"), "{}", ended.stderr);
-    assert_same_run(&workshop, "early");
+    assert_same_run(&workshop, "whole", "early");
 }
 
 #[test]
@@ -141,7 +148,7 @@ fn what_a_kill_may_leave_half_done_is_cleared_up() {
     let log = format!("{}{}\n{}", workshop.text("left/run.jsonl"), later.join("\n"), "{\"step\": 9");
     workshop.write("left/run.jsonl", log);
     workshop.run(&format!("{line} --resume")).ok();
-    assert_same_run(&workshop, "left");
+    assert_same_run(&workshop, "whole", "left");
 }
 
 #[test]
@@ -158,7 +165,7 @@ fn fine_tuning_with_dropout_resumes_to_the_bit_too() {
         assert_eq!(ended.code, Some(143), "{}", ended.stderr);
     }
     workshop.run(&format!("{line} --resume")).ok();
-    assert_same_run(&workshop, "stopped");
+    assert_same_run(&workshop, "whole", "stopped");
     let clinical = |run: &str| workshop.read(&format!("{run}/clinical/adapter_model.safetensors"));
     assert_eq!(clinical("whole"), clinical("stopped"));
 }
@@ -172,8 +179,21 @@ fn resuming_what_is_not_that_run_is_refused() {
         "without --resume",
     ]);
     workshop
-        .run("pretrain clinical.toml --resume training.learning_rate=2e-2")
-        .refused(&["recipe has changed", "learning_rate"]);
+        .run("pretrain clinical.toml --resume training.learning_rate=2e-2 training.patience=7 adapter.0.alpha=4")
+        .refused(&[
+            "recipe has changed",
+            "training.learning_rate: 0.01 -> 0.02",
+            "training.patience: not given -> 7",
+            "adapter.0.alpha: 5.0 -> 4.0",
+            "--accept-changed-recipe",
+        ]);
+    workshop
+        .run("pretrain clinical.toml --resume --accept-changed-recipe --seed 8")
+        .refused(&["seed 1234", "order of its notes"]);
+    workshop
+        .run("pretrain clinical.toml --resume --accept-changed-recipe adapter.0.r=4")
+        .refused(&["not the state of this run"]);
+    workshop.run("pretrain clinical.toml --resume").ok();
     let notes = workshop.text("notes.jsonl");
     workshop.write("notes.jsonl", notes.lines().skip(1).map(|line| format!("{line}\n")).collect::<String>());
     workshop.run("pretrain clinical.toml --resume").refused(&["training notes", "give it the old file"]);
@@ -187,16 +207,95 @@ fn resuming_what_is_not_that_run_is_refused() {
 }
 
 #[test]
-fn a_folder_that_is_being_written_to_is_left_alone() {
+fn a_changed_recipe_can_be_accepted_and_that_is_logged() {
     let workshop = Workshop::new();
-    let line = format!("{LONG} out=busy");
-    let child = start_until(&workshop, &line, "busy", 1);
-    for again in ["--resume", "--overwrite"] {
-        workshop.run(&format!("{line} {again}")).refused(&["busy", "another clinlora"]);
-    }
+    let line = format!("{LONG} out=longer");
+    let child = start_until(&workshop, &line, "longer", 12);
     send(&child, "-INT");
-    let ended = Ended::of(child.wait_with_output().expect("ends"));
-    assert_eq!(ended.code, Some(130), "{}", ended.stderr);
+    child.wait_with_output().expect("ends");
+    let done = workshop.updates("longer", "step").len();
+    let line = line.replace("1e-3", "2e-3").replace("epochs=24", "epochs=26");
+    workshop.run(&format!("{line} --resume")).refused(&["training.epochs: 24 -> 26"]);
+    workshop.run(&format!("{line} --accept-changed-recipe")).refused(&["--resume"]);
+    let ended = workshop.run(&format!("{line} --resume --accept-changed-recipe")).ok();
+    assert!(ended.stderr.contains("training.learning_rate: 0.001 -> 0.002"), "{}", ended.stderr);
+    let steps = workshop.updates("longer", "step");
+    assert_eq!(steps, (1..=26 * 5).map(f64::from).collect::<Vec<_>>());
+    let rates = workshop.updates("longer", "lr");
+    assert!(rates[done] > 1.5 * rates[done - 1], "the new rate holds from the next update on: {rates:?}");
+    assert!(workshop.text("longer/recipe.toml").contains("epochs = 26"));
+    let logged = workshop.run("audit longer --json").ok().json();
+    let events: Vec<&str> = logged["logs"][0]["lines"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|line| line["event"].as_str().unwrap())
+        .collect();
+    assert_eq!(events, ["begun", "interrupted", "recipe changed", "resumed", "finished"]);
+    let differences = &logged["logs"][0]["lines"][2]["details"]["differences"];
+    assert_eq!(differences[0], "training.epochs: 24 -> 26");
+    // What holds now needs no flag any more.
+    workshop.run(&format!("{line} --resume")).ok();
+}
+
+#[test]
+fn the_last_checkpoints_are_kept_and_any_of_them_can_be_resumed() {
+    let workshop = with_whole_run();
+    let line = format!("{LONG} out=kept training.keep_last=3");
+    let child = start_until(&workshop, &line, "kept", 40);
+    send(&child, "-INT");
+    child.wait_with_output().expect("ends");
+    let mut checkpoints = workshop.entries("kept", "checkpoint-");
+    checkpoints.sort_by_key(|name| name.rsplit('-').next().unwrap().to_owned());
+    assert_eq!(checkpoints.len(), 3);
+    // The newest is damaged, as by a failing disk.
+    let newest = format!("kept/{}", checkpoints[2]);
+    std::fs::remove_file(workshop.file(&format!("{newest}/trainable.safetensors"))).expect("there");
+    workshop.write(&format!("{newest}/trainable.safetensors"), "damaged");
+    workshop.run(&format!("{line} --resume")).refused(&[&newest, "delete that checkpoint"]);
+    std::fs::remove_dir_all(workshop.file(&newest)).expect("there");
+    workshop.run(&format!("{line} --resume")).ok();
+    assert_eq!(workshop.entries("kept", "checkpoint-").len(), 3);
+    assert_eq!(workshop.updates("whole", "loss"), workshop.updates("kept", "loss"));
+    let adapter = |run: &str| workshop.read(&format!("{run}/adapter_model.safetensors"));
+    assert_eq!(adapter("whole"), adapter("kept"));
+    workshop
+        .run("pretrain clinical.toml out=none training.keep_last=0")
+        .refused(&["keep_last", "at least 1"]);
+}
+
+/// A signal while there is nothing to save: the tables come through a pipe, which holds the program where it is wanted.
+#[test]
+fn a_signal_to_prepare_leaves_nothing_behind() {
+    let workshop = Workshop::empty();
+    std::fs::create_dir(workshop.file("note")).expect("writable");
+    let pipe = workshop.file("note/discharge.csv");
+    assert!(Command::new("mkfifo").arg(&pipe).status().expect("mkfifo").success());
+    let header = "note_id,subject_id,hadm_id,note_type,note_seq,charttime,storetime,text\n";
+    workshop.write("note/radiology.csv", header);
+    for (signal, code) in [("-INT", 130), ("-TERM", 143)] {
+        let child = workshop.command("prepare notes --mimic4-note note --out notes").spawn().expect("starts");
+        // Opening waits for the reader, which listens for signals by then.
+        let mut table = std::fs::OpenOptions::new().write(true).open(&pipe).expect("the program reads");
+        std::io::Write::write_all(&mut table, header.as_bytes()).expect("it is read");
+        send(&child, signal);
+        let mut row = 0;
+        let write = |table: &mut std::fs::File, row: u64| {
+            let line =
+                format!("{row}-DS-1,{row},,DS,1,2151-07-16 10:00:00,,\"{}\"\n", crate::program::note(3));
+            std::io::Write::write_all(table, line.as_bytes())
+        };
+        while row < 20_000 && write(&mut table, row).is_ok() {
+            row += 1;
+        }
+        drop(table);
+        let ended = Ended::of(child.wait_with_output().expect("ends"));
+        assert_eq!(ended.code, Some(code), "{}", ended.stderr);
+        assert!(row < 20_000, "it stopped reading");
+        assert!(ended.stderr.contains("nothing was written"), "{}", ended.stderr);
+        assert!(!workshop.exists("notes"));
+        assert_eq!(workshop.entries("", ".clinlora"), [""; 0]);
+    }
 }
 
 #[test]
@@ -236,7 +335,7 @@ fn assert_resumable(workshop: &Workshop, ended: &Ended, run: &str, line: &str) {
     assert_eq!(workshop.entries(run, "checkpoint-").len(), 1, "the last good checkpoint");
     assert_eq!(workshop.entries(run, ".clinlora-"), [""; 0], "nothing half-written is left");
     workshop.run(&format!("{line} --resume")).ok();
-    assert_same_run(workshop, run);
+    assert_same_run(workshop, "whole", run);
 }
 
 #[test]
@@ -255,7 +354,7 @@ fn a_run_on_a_full_disk_keeps_its_last_checkpoint() {
     let line = format!("{LONG} out=disk/full");
     std::fs::create_dir(workshop.file("disk")).expect("writable");
     // A disk of its own in a namespace of its own, which takes root; what is left on it is copied out.
-    let script = "mount -t tmpfs -o size=68k none disk || exit 99; \"$@\"; code=$?; df disk >&2; cp -a disk/full kept; exit $code";
+    let script = "mount -t tmpfs -o size=96k none disk || exit 99; \"$@\"; code=$?; df disk >&2; cp -a disk/full kept; exit $code";
     let program = workshop.command(&line);
     let output = Command::new("unshare")
         .args(["-m", "sh", "-c", script, "sh"])

@@ -179,8 +179,19 @@ fn every_command_shows_an_example_and_refuses_what_it_does_not_know() {
     let workshop = Workshop::empty();
     let help = workshop.run("--help").ok().stdout;
     assert!(help.contains("Exit status: 0 done, 2 bad usage or input"), "{help}");
-    let commands =
-        ["demo", "pretrain", "finetune", "evaluate", "predict", "perplexity", "params", "merge", "inspect"];
+    let commands = [
+        "demo",
+        "pretrain",
+        "finetune",
+        "evaluate",
+        "predict",
+        "perplexity",
+        "params",
+        "merge",
+        "inspect",
+        "runs",
+        "audit",
+    ];
     for command in commands {
         assert!(help.contains(command), "{command}");
         let help = workshop.run(&format!("{command} --help")).ok().stdout;

@@ -5,14 +5,21 @@
 
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
+mod audit; // the audit log and the model card of what was made
 mod broken_files; // checkpoints, adapters and tokenizers that cannot be used
 mod broken_input; // notes, tables, recipes and folders that cannot be used
+mod closed_site; // no network: in the dependencies, in a namespace without one, under a filter that kills
+mod crash; // kills at exact system calls and at random moments
 mod dynamics; // what run.jsonl says of schedules, accumulation, clipping, selection, divergence
 mod features; // what a frozen base makes of the notes, kept and found again
+mod event_files; // TensorBoard's files, read as another program would
 mod interruption; // signals, kills and full disks, and resuming from them
 mod journey; // pretrain, finetune, evaluate, predict, perplexity, merge, inspect, params
+mod locks; // two processes, stale locks, locks of another host
 mod methods; // every PEFT method, and a BERT, through the commands
 mod mtsamples; // the shipped recipes on real transcriptions, shortened
 mod program; // runs the program; notes, recipes and trained folders to start from
+mod progress; // what is said while something takes its time
 mod reproduce; // the paper's Table 2, continued, refused and begun anew
+mod runs; // runs compared, in the terminal and on a page
 mod variants; // the six downstream variants, rates of their own, the switches of the authors' code

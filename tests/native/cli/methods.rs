@@ -166,6 +166,15 @@ fn a_bert_of_either_age_is_fine_tuned_evaluated_merged_and_inspected() {
     assert_eq!(old.json_lines().len(), NOTES);
     assert!(old.stderr.is_empty() || !old.stderr.contains("cased"), "{}", old.stderr);
     predict("full", "--adapter full");
+    // Evaluation gives the same scores, and says what they are worth.
+    let evaluate = "evaluate --model old --adapter lora --task mortality.toml --data mortality.csv --max-tokens 40 --out eval";
+    let metrics = workshop.run(&format!("{evaluate} --json")).ok().json();
+    assert!(metrics["auroc"].is_number() && metrics["loss"].is_number(), "{metrics}");
+    let mut rows = csv::Reader::from_path(workshop.file("eval/predictions.csv")).unwrap();
+    let scores: Vec<f64> = rows.records().map(|row| row.unwrap()[3].parse().unwrap()).collect();
+    let predicted: Vec<f64> =
+        old.json_lines().iter().map(|line| line["scores"]["DIE"].as_f64().unwrap()).collect();
+    assert_eq!(scores, predicted);
     // The same weights in new files; their folder says nothing of lower-casing, so its cased vocabulary is told.
     let new = predict("model", "--adapter lora");
     assert!(new.stderr.contains("the vocabulary is cased"), "{}", new.stderr);

@@ -5,6 +5,7 @@ use std::path::Path;
 use clinlora_core::task::Task;
 
 use super::{print_json, stack};
+use crate::audit::{self, Event};
 use crate::cli::{Common, Evaluate};
 use crate::console;
 use crate::dataset::{Sample, table, tokenise};
@@ -13,7 +14,7 @@ use crate::eval::{self, EvalOptions, Labels, Metrics};
 use crate::files::{self, NewFolder};
 use crate::folders::base::BaseFolder;
 use crate::training::objective::predict;
-use crate::training::progress::Progress;
+use crate::training::progress::{Progress, Stage};
 
 /// Writes `metrics.json` and `predictions.csv`.
 ///
@@ -23,6 +24,7 @@ pub fn run(args: &Evaluate, common: &Common) -> Result<()> {
     let opened = common.device.open()?;
     files::refuse_existing(&args.out, args.overwrite)?;
     files::refuse_inputs_inside(&args.out, args.inputs())?;
+    let reading = Stage::begin("evaluate: reading notes and model");
     let task = table::read_task(&args.task)?;
     let notes = table::read(&args.data, &task, args.skip_empty)?;
     let base = BaseFolder::open(&args.model.model)?;
@@ -31,15 +33,25 @@ pub fn run(args: &Evaluate, common: &Common) -> Result<()> {
     let model = stack::classifier(&base, &args.model.adapters, &task, &opened.device, opened.dtype.burn())?;
     // Proves that there can be a folder, before the long part; a Ctrl+C during that leaves nothing behind.
     drop(NewFolder::create(&args.out, args.overwrite)?);
+    drop(reading);
     let mut progress = Progress::new("evaluate", 0, samples.len() as u64);
     let logits = predict(&model, &samples, &opened.device, |done| {
         progress.set(done as u64, String::new);
     })?;
     drop(progress);
+    let measuring = Stage::begin("evaluate: metrics and their intervals");
     let options = EvalOptions { resamples: args.resamples, seed: common.seed.unwrap_or(1234) };
     let metrics = metrics(&task, &samples, &logits, &options)?;
+    drop(measuring);
     let out = NewFolder::create(&args.out, args.overwrite)?;
     write(out.path(), &task, &samples, &logits, &metrics)?;
+    audit::carry_over(&args.out, out.path())?;
+    let event = Event::new("evaluated")
+        .sha256("data", &files::sha256_of_file(&args.data)?)
+        .sha256("task", &files::sha256_of_file(&args.task)?)
+        .files(out.path(), &["metrics.json", "predictions.csv"])?
+        .detail("notes", samples.len());
+    stack::logged(event, &args.model.adapters)?.append_to(out.path())?;
     out.finish()?;
     if common.json {
         return print_json(&metrics);

@@ -26,8 +26,10 @@ use crate::features::{self, Features};
 use crate::files;
 use crate::folders::adapter::{self, AdapterFolder, Origin};
 use crate::folders::base::BaseFolder;
+use crate::model_card::{self, Facts};
 use crate::recipe::{Method, Pooling, Purpose, Recipe};
 use crate::training::objective::Classification;
+use crate::training::progress::Stage;
 use crate::training::run::{Job, RunFolder, train};
 use crate::training::schedule::RateFactors;
 
@@ -41,13 +43,14 @@ pub fn run(args: &Train, common: &Common) -> Result<()> {
 
 /// The command without its printing.
 pub(crate) fn finetune(recipe: &Recipe, common: &Common, options: &RunOptions<'_>) -> Result<Outcome> {
-    let RunOptions { title, resume, overwrite, brief } = *options;
+    let RunOptions { title, resume, overwrite, brief, .. } = *options;
     let opened = common.device.open()?;
     RunFolder::check(recipe, resume, overwrite)?;
     let dtype = recipe.dtype.unwrap_or(opened.dtype).burn();
     let device = opened.device.clone().autodiff();
     let task_path = recipe.task.as_ref().expect("a valid downstream recipe names a task");
     let task = table::read_task(task_path)?;
+    let reading = Stage::begin(&format!("{title}: reading notes and base"));
     let (train_notes, valid_notes) = read_notes(recipe, &task)?;
     let base_path = recipe.base.path.as_ref().ok_or_else(|| {
         Error::Input("base.scratch is for pretraining; give base.path, the folder of a trained base".into())
@@ -75,7 +78,8 @@ pub(crate) fn finetune(recipe: &Recipe, common: &Common, options: &RunOptions<'_
     };
     let stack = attach_stack(&mut model, recipe, &foundation, &device)?;
     let mut objective = Classification::new(&task, &train_samples, recipe.scores.unwrap_or_default())?;
-    let folder = RunFolder::open(recipe, resume, overwrite)?;
+    drop(reading);
+    let folder = options.open(recipe, &fingerprint)?;
     let trainable = print_report(&mut model, brief);
     if let Some(key) = features::key(recipe, &base, &stack.configs(), &fingerprint, dtype)? {
         let notes = train_samples.iter().chain(&valid_samples);
@@ -98,7 +102,8 @@ pub(crate) fn finetune(recipe: &Recipe, common: &Common, options: &RunOptions<'_
         device: &device,
     };
     let summary = train(&job, &mut model, &folder)?;
-    let mut origin = Origin { base_fingerprint: fingerprint, last_position, ..Origin::default() };
+    let _saving = Stage::begin(&format!("{title}: saving"));
+    let mut origin = Origin { base_fingerprint: fingerprint.clone(), last_position, ..Origin::default() };
     let task_type = TaskType::SequenceClassification;
     let adapters = if recipe.method == Method::Full {
         let json = base.tokenizer.to_json().map_err(|e| Error::Input(e.to_string()))?;
@@ -111,6 +116,15 @@ pub(crate) fn finetune(recipe: &Recipe, common: &Common, options: &RunOptions<'_
         stack.folders(&folder.path)
     };
     files::write_atomic(&folder.path.join("task.toml"), &files::read(task_path)?)?;
+    let card = Facts {
+        recipe,
+        task: Some(&task),
+        base_fingerprint: &fingerprint,
+        notes: [train_samples.len(), valid_samples.len()],
+        trainable,
+        summary: &summary,
+    };
+    model_card::publish(&card, &folder, &adapters)?;
     Ok(Outcome { run: folder.path, adapters, trainable, summary })
 }
 

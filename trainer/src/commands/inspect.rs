@@ -16,6 +16,7 @@ use crate::error::{AtPath, Error, Result};
 use crate::files;
 use crate::folders::adapter::AdapterFolder;
 use crate::folders::base::BaseFolder;
+use crate::training::progress::Stage;
 
 /// Says what a folder or task file holds.
 ///
@@ -24,6 +25,7 @@ use crate::folders::base::BaseFolder;
 pub fn run(args: &Inspect, common: &Common) -> Result<()> {
     let path = &args.path;
     let opened = common.device.open()?;
+    let reading = Stage::begin("inspect: reading weights");
     let mut found = serde_json::Map::new();
     if path.is_file() {
         found.insert("task".into(), task(path)?);
@@ -38,6 +40,7 @@ pub fn run(args: &Inspect, common: &Common) -> Result<()> {
             found.insert("run".into(), run_folder(path)?);
         }
     }
+    drop(reading);
     if found.is_empty() {
         return Err(Error::Input(format!(
             "{}: neither a base (config.json), an adapter (adapter_config.json), a run (recipe.toml) nor a task file",

@@ -1,5 +1,6 @@
 //! What the program does, one file a command.
 
+pub mod audit;
 pub mod cohort;
 pub mod demo;
 pub mod evaluate;
@@ -13,6 +14,7 @@ pub mod prepare;
 pub mod pretrain;
 mod recipe_run;
 pub mod reproduce;
+pub mod runs;
 #[cfg(test)]
 mod shipped_recipes;
 mod stack;

@@ -11,7 +11,7 @@ use crate::error::Result;
 use crate::eval;
 use crate::folders::base::BaseFolder;
 use crate::training::objective::predict;
-use crate::training::progress::Progress;
+use crate::training::progress::{Progress, Stage};
 
 #[derive(Serialize)]
 struct Prediction<'a> {
@@ -25,12 +25,14 @@ struct Prediction<'a> {
 /// [`crate::error::Error`] for whatever of the inputs cannot be used.
 pub fn run(args: &Predict, common: &Common) -> Result<()> {
     let opened = common.device.open()?;
+    let reading = Stage::begin("predict: reading notes and model");
     let task = table::read_task(&args.task)?;
     let notes = notes::read(&args.notes, args.skip_empty)?;
     let base = BaseFolder::open(&args.model.model)?;
     base.check_max_tokens(args.model.max_tokens as usize)?;
     let samples = tokenise(&notes, &base.tokenizer, args.model.max_tokens as usize, &args.model.model)?;
     let model = stack::classifier(&base, &args.model.adapters, &task, &opened.device, opened.dtype.burn())?;
+    drop(reading);
     let mut progress = Progress::new("predict", 0, samples.len() as u64);
     let logits = predict(&model, &samples, &opened.device, |done| {
         progress.set(done as u64, String::new);

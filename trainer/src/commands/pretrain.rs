@@ -19,8 +19,10 @@ use crate::dataset::{Note, Sample, Samples, Selected, notes, tokenise};
 use crate::error::{Error, Result};
 use crate::folders::adapter::Origin;
 use crate::folders::base::{self, BaseFolder};
+use crate::model_card::{self, Facts};
 use crate::recipe::{Method, Purpose, Recipe};
 use crate::training::objective::LanguageModelling;
+use crate::training::progress::Stage;
 use crate::training::run::{Job, RunFolder, train};
 use crate::training::schedule::RateFactors;
 
@@ -34,11 +36,12 @@ pub fn run(args: &Train, common: &Common) -> Result<()> {
 
 /// The command without its printing.
 pub(crate) fn pretrain(recipe: &Recipe, common: &Common, options: &RunOptions<'_>) -> Result<Outcome> {
-    let RunOptions { title, resume, overwrite, brief } = *options;
+    let RunOptions { title, resume, overwrite, brief, .. } = *options;
     let opened = common.device.open()?;
     RunFolder::check(recipe, resume, overwrite)?;
     let dtype = recipe.dtype.unwrap_or(opened.dtype).burn();
     let device = opened.device.autodiff();
+    let reading = Stage::begin(&format!("{title}: reading notes and base"));
     let texts = if TokenCorpus::is_at(&recipe.data.train) { None } else { Some(read_notes(recipe)?) };
     let train_texts = texts.as_ref().map(|(train, _)| train.as_slice());
     let Start { mut model, config, tokenizer, base_path, fingerprint } =
@@ -63,7 +66,8 @@ pub(crate) fn pretrain(recipe: &Recipe, common: &Common, options: &RunOptions<'_
         Foundation { path: &base_path, config: &config, tokenizer: &tokenizer, fingerprint: &fingerprint };
     let stack = attach_stack(&mut model, recipe, &foundation, &device)?;
     set_trainable(&mut model, &Owner::Base, recipe.method == Method::Full);
-    let folder = RunFolder::open(recipe, resume, overwrite)?;
+    drop(reading);
+    let folder = options.open(recipe, &fingerprint)?;
     let trainable = print_report(&mut model, brief);
     let job = Job {
         objective: &LanguageModelling,
@@ -77,6 +81,7 @@ pub(crate) fn pretrain(recipe: &Recipe, common: &Common, options: &RunOptions<'_
         device: &device,
     };
     let summary = train(&job, &mut model, &folder)?;
+    let _saving = Stage::begin(&format!("{title}: saving"));
     let adapters = match recipe.method {
         Method::Full => {
             let json = tokenizer.to_json().map_err(|e| Error::Input(e.to_string()))?;
@@ -84,11 +89,20 @@ pub(crate) fn pretrain(recipe: &Recipe, common: &Common, options: &RunOptions<'_
             Vec::new()
         }
         Method::Peft => {
-            let origin = Origin { base_fingerprint: fingerprint, ..Origin::default() };
+            let origin = Origin { base_fingerprint: fingerprint.clone(), ..Origin::default() };
             stack.save(&folder.path, &mut model, TaskType::CausalLm, &base_path, &origin, &device)?;
             stack.folders(&folder.path)
         }
     };
+    let card = Facts {
+        recipe,
+        task: None,
+        base_fingerprint: &fingerprint,
+        notes: [train_samples.count(), valid_samples.len()],
+        trainable,
+        summary: &summary,
+    };
+    model_card::publish(&card, &folder, &adapters)?;
     Ok(Outcome { run: folder.path, adapters, trainable, summary })
 }
 

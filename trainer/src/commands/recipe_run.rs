@@ -9,10 +9,10 @@ use serde::Serialize;
 use super::print_json;
 use crate::cli::{Common, Train};
 use crate::console;
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::recipe::{Purpose, Recipe};
 use crate::training::interrupt;
-use crate::training::run::Summary;
+use crate::training::run::{RunFolder, Summary};
 
 /// Reads the recipe of a training command, hands it to `train` and prints what came of it.
 pub(super) fn run(
@@ -28,8 +28,18 @@ pub(super) fn run(
         Purpose::Pretrain => "pretrain",
         Purpose::Finetune => "finetune",
     };
-    let options = RunOptions { title, resume: args.resume, overwrite: args.overwrite, brief: false };
-    let outcome = train(&recipe, common, &options)?;
+    let options = RunOptions {
+        title,
+        resume: args.resume,
+        accept_changed_recipe: args.accept_changed_recipe,
+        overwrite: args.overwrite,
+        brief: false,
+    };
+    let outcome = train(&recipe, common, &options).inspect_err(|error| {
+        if matches!(error, Error::Interrupted { .. }) {
+            console::note("the run is saved: continue with --resume");
+        }
+    })?;
     if common.json {
         return print_json(&outcome);
     }
@@ -55,6 +65,8 @@ pub(crate) struct RunOptions<'a> {
     pub(crate) title: &'a str,
     /// Continue an interrupted run.
     pub(super) resume: bool,
+    /// Resume though the recipe has changed since the run began.
+    pub(super) accept_changed_recipe: bool,
     /// Replace an older run.
     pub(super) overwrite: bool,
     /// Say only how far the run is: it is one of many.
@@ -64,7 +76,17 @@ pub(crate) struct RunOptions<'a> {
 impl<'a> RunOptions<'a> {
     /// A new run, one of many.
     pub(super) fn anew(title: &'a str) -> Self {
-        Self { title, resume: false, overwrite: false, brief: true }
+        Self { title, resume: false, accept_changed_recipe: false, overwrite: false, brief: true }
+    }
+
+    /// Opens the folder of a run on the base with this fingerprint.
+    pub(super) fn open(&self, recipe: &Recipe, base_fingerprint: &str) -> Result<RunFolder> {
+        let folder = if self.accept_changed_recipe {
+            RunFolder::reopen(recipe, true)?
+        } else {
+            RunFolder::open(recipe, self.resume, self.overwrite)?
+        };
+        Ok(folder.on_base(base_fingerprint))
     }
 }
 

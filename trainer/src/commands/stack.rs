@@ -11,8 +11,10 @@ use clinlora_core::task::Task;
 use clinlora_core::tokenizer::Tokenizer;
 use clinlora_core::weights::RandomWeights;
 
+use crate::audit::Event;
 use crate::error::{Error, Result};
-use crate::folders::adapter::AdapterFolder;
+use crate::files;
+use crate::folders::adapter::{AdapterFolder, base_fingerprint};
 use crate::folders::base::BaseFolder;
 
 /// Loads a language model with `adapters` stacked in order, all active.
@@ -105,6 +107,18 @@ pub(super) fn classifier(
 /// Reading notes at place `tokens`, padded as the authors did: with what ends a text.
 pub(super) fn reading_at(tokens: usize, tokenizer: &Tokenizer) -> Pooling {
     Pooling::LastPosition { tokens, pad_id: tokenizer.eos_id().or(tokenizer.pad_id()).unwrap_or(0) }
+}
+
+/// `event` with the hashes of what was stacked: every adapter's weights, and the fingerprint of the base below them.
+pub(super) fn logged(mut event: Event, adapters: &[PathBuf]) -> Result<Event> {
+    for (number, folder) in (1..).zip(adapters) {
+        let files = ["adapter_model.safetensors", "adapter_model.bin", "head.safetensors"];
+        for file in files.map(|name| folder.join(name)).iter().filter(|file| file.is_file()) {
+            event = event.sha256(&format!("adapter {number}"), &files::sha256_of_file(file)?);
+        }
+    }
+    let base = adapters.iter().find_map(|folder| base_fingerprint(folder));
+    Ok(event.sha256("weights", &base.unwrap_or_default()))
 }
 
 fn open(adapters: &[PathBuf], device: &Device) -> Result<Vec<AdapterFolder>> {

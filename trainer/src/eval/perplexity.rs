@@ -62,8 +62,22 @@ pub(crate) fn batch_losses(
     batch_size: usize,
     device: &Device,
 ) -> Result<BatchLosses> {
+    batch_losses_with(model, samples, batch_size, device, |_| {})
+}
+
+/// [`batch_losses`], telling `progress` how many notes are done.
+pub(crate) fn batch_losses_with(
+    model: &CausalLm,
+    samples: &[Sample],
+    batch_size: usize,
+    device: &Device,
+    mut progress: impl FnMut(usize),
+) -> Result<BatchLosses> {
+    let mut done = 0;
     let mut nll = vec![0.0_f64; samples.len()];
     in_batches(samples, |places, notes| {
+        done += notes.len();
+        progress(done);
         let Some(of_tokens) = model.token_nll(&batch(notes, device)?) else {
             return Ok(());
         };

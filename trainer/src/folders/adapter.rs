@@ -40,6 +40,12 @@ pub(crate) struct Origin {
     pub(crate) last_position: Option<usize>,
 }
 
+/// Fingerprint of the base that the adapter in `path` was trained on, if its folder says it.
+pub(crate) fn base_fingerprint(path: &Path) -> Option<String> {
+    let origin = std::fs::read(path.join(ORIGIN)).ok()?;
+    Some(serde_json::from_slice::<Origin>(&origin).ok()?.base_fingerprint)
+}
+
 /// An adapter folder that has been read.
 pub struct AdapterFolder {
     pub(crate) path: PathBuf,

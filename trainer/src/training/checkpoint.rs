@@ -1,8 +1,9 @@
 //! States a run can continue from: everything trained, the optimiser's moments and the place in the data.
 //!
-//! A run folder holds one, `checkpoint-EPOCH-UPDATE`, and for a moment two: a new one is whole on disk before the old one
-//! goes. The best trained values so far stand beside it, `best-UPDATE.safetensors`, written before the checkpoint whose
-//! state names them; so whenever the process is killed, the newest checkpoint has the file it speaks of.
+//! A run folder holds the last `training.keep_last` of them, `checkpoint-EPOCH-UPDATE`, and for a moment one more: a new
+//! one is whole on disk before the oldest goes. The best trained values so far stand beside them,
+//! `best-UPDATE.safetensors`, written before the checkpoint whose state names them; so whenever the process is killed, every
+//! checkpoint has the file it speaks of.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -75,23 +76,35 @@ fn entries(run: &Path, prefix: &str) -> Result<Vec<PathBuf>> {
     Ok(found)
 }
 
-/// The latest complete checkpoint of a run folder.
-pub(crate) fn latest(run: &Path) -> Result<Option<PathBuf>> {
+/// The complete checkpoints of a run folder, the latest first.
+fn placed(run: &Path) -> Result<Vec<PathBuf>> {
     let place = |path: &PathBuf| -> Option<(u64, u64)> {
         let name = path.file_name()?.to_str()?.strip_prefix(PREFIX)?;
         let (epoch, update) = name.split_once('-')?;
         Some((update.parse().ok()?, epoch.parse().ok()?))
     };
     let found = entries(run, PREFIX)?.into_iter();
-    let placed = found.filter_map(|path| place(&path).map(|place| (place, path)));
-    Ok(placed.max().map(|(_, path)| path))
+    let mut placed: Vec<_> = found.filter_map(|path| place(&path).map(|place| (place, path))).collect();
+    placed.sort_unstable_by(|a, b| b.cmp(a));
+    Ok(placed.into_iter().map(|(_, path)| path).collect())
 }
 
-/// Writes a checkpoint whole, then removes the older ones and the best values no longer spoken of.
+/// The latest complete checkpoint of a run folder.
+pub(crate) fn latest(run: &Path) -> Result<Option<PathBuf>> {
+    Ok(placed(run)?.into_iter().next())
+}
+
+/// Writes a checkpoint whole, then removes those before the `keep_last` latest and the best values no longer spoken of.
 ///
 /// # Errors
 /// [`Error::NotFinite`] if something trained is not: such a state is none to continue from.
-pub(crate) fn save(run: &Path, model: &mut dyn Walk, optimizer: &AdamW, state: &State) -> Result<()> {
+pub(crate) fn save(
+    run: &Path,
+    model: &mut dyn Walk,
+    optimizer: &AdamW,
+    state: &State,
+    keep_last: usize,
+) -> Result<()> {
     let path = run.join(state.checkpoint_name());
     // A checkpoint is complete if it is there, and one place in the data has one state.
     if !path.exists() {
@@ -101,14 +114,28 @@ pub(crate) fn save(run: &Path, model: &mut dyn Walk, optimizer: &AdamW, state: &
         save_state(folder.path(), state)?;
         folder.finish()?;
     }
-    let best = state.best.map(|(update, _)| best_path(run, update));
-    for older in entries(run, PREFIX)?.iter().filter(|older| **older != path) {
-        fs::remove_dir_all(older).at(older)?;
+    tidy(run, keep_last)
+}
+
+/// Removes the checkpoints before the `keep_last` latest, and the best values that none of these speaks of.
+pub(crate) fn tidy(run: &Path, keep_last: usize) -> Result<()> {
+    let mut kept = placed(run)?;
+    for older in kept.split_off(keep_last.min(kept.len())) {
+        files::remove_folder(&older)?;
     }
-    for older in entries(run, BEST)?.iter().filter(|older| Some(*older) != best.as_ref()) {
+    // A state that cannot be read speaks of nothing.
+    let states = kept.iter().filter_map(|kept| read_state(&kept.join(STATE)).ok());
+    let best = |state: State| state.best.map(|(update, _)| best_path(run, update));
+    let spoken_of: Vec<PathBuf> = states.filter_map(best).collect();
+    for older in entries(run, BEST)?.iter().filter(|older| !spoken_of.contains(older)) {
         fs::remove_file(older).at(older)?;
     }
     Ok(())
+}
+
+/// Reads a `state.json`.
+pub(crate) fn read_state(path: &Path) -> Result<State> {
+    serde_json::from_slice(&files::read(path)?).map_err(|e| Error::Input(format!("{}: {e}", path.display())))
 }
 
 /// Writes `state.json` into `folder`.
@@ -119,9 +146,7 @@ fn save_state(folder: &Path, state: &State) -> Result<()> {
 
 /// Reads a checkpoint back into `model`; returns optimiser and state.
 pub(crate) fn load(path: &Path, model: &mut dyn Walk, device: &Device) -> Result<(AdamW, State)> {
-    let state_path = path.join(STATE);
-    let state: State = serde_json::from_slice(&files::read(&state_path)?)
-        .map_err(|e| Error::Input(format!("{}: {e}", state_path.display())))?;
+    let state = read_state(&path.join(STATE))?;
     load_trainable(&path.join(TRAINABLE), model)?;
     let rows = read_rows(&path.join(OPTIMIZER))?;
     let mut moments = BTreeMap::new();
@@ -214,5 +239,9 @@ fn read_rows(path: &Path) -> Result<BTreeMap<String, Vec<f32>>> {
 }
 
 pub(crate) fn damaged(path: &Path) -> Error {
-    Error::Input(format!("{}: not the state of this run; begin anew with --overwrite", path.display()))
+    Error::Input(format!(
+        "{}: not the state of this run; delete that checkpoint to continue from the one before, if training.keep_last left \
+         one, or begin anew with --overwrite",
+        path.display()
+    ))
 }

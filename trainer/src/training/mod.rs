@@ -2,9 +2,12 @@
 
 pub mod adamw;
 pub(crate) mod checkpoint;
+pub(crate) mod floor;
 pub(crate) mod interrupt;
+pub(crate) mod log;
 pub mod objective;
 pub(crate) mod progress;
 pub(crate) mod run;
 pub mod schedule;
 pub mod step;
+mod tensorboard;

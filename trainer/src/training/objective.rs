@@ -25,6 +25,11 @@ pub trait Objective {
     /// Summed loss of `samples`, `[1]`.
     fn loss_sum(&self, model: &Self::Model, samples: &[&Sample], device: &Device) -> Result<Tensor<1>>;
 
+    /// Whether `exp` of the loss is a perplexity.
+    fn has_perplexity(&self) -> bool {
+        false
+    }
+
     /// How good `model` (without autodiff) is on held-out `samples`.
     fn validate(&self, model: &Self::Model, samples: &[Sample], device: &Device) -> Result<Validation>;
 }
@@ -46,6 +51,10 @@ pub struct LanguageModelling;
 
 impl Objective for LanguageModelling {
     type Model = CausalLm;
+
+    fn has_perplexity(&self) -> bool {
+        true
+    }
 
     #[expect(clippy::cast_precision_loss, reason = "token counts are far below 2^52")]
     fn weight(&self, model: &CausalLm, samples: &[&Sample]) -> f64 {

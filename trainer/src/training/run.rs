@@ -1,36 +1,43 @@
 //! The loop: epochs of updates, a look at held-out notes after each, checkpoints in between.
 
-use std::fs::{File, OpenOptions};
-use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
 use burn::tensor::Device;
 use clinlora_core::params::Walk;
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 use sha2::{Digest, Sha256};
 
 use super::adamw::AdamW;
 use super::checkpoint::{self, State};
+use super::floor::Floor;
 use super::interrupt;
+pub(crate) use super::log::seconds;
+use super::log::{Log, Update};
 use super::objective::{Objective, Validation};
 use super::progress::Progress;
 use super::schedule::{RateFactors, learning_rate};
 use super::step;
+use crate::audit::{self, Event};
 use crate::console;
 use crate::dataset::order::shuffled;
 use crate::dataset::{Sample, Samples};
-use crate::error::{AtPath, Error, Result};
+use crate::error::{Error, Result};
 use crate::files::{self, FolderLock, NewFolder};
 use crate::recipe::{Recipe, Select, Training};
 
-const LOG: &str = "run.jsonl";
-const RECIPE: &str = "recipe.toml";
+/// The resolved recipe's name in a run folder.
+pub(crate) const RECIPE: &str = "recipe.toml";
 
 /// A run's folder, bound to one recipe, and to this process while it trains.
 pub(crate) struct RunFolder {
     pub(crate) path: PathBuf,
+    /// Hash of the recipe in the folder.
     recipe_sha256: String,
+    /// A recipe that is to take its place, and the lines in which it differs.
+    changed: Option<(String, Vec<String>)>,
+    /// Fingerprint of the base's weights, for the audit log.
+    base_fingerprint: String,
     resume: bool,
     _lock: FolderLock,
 }
@@ -41,22 +48,25 @@ impl RunFolder {
     /// Called once everything a run reads has been read and has its place in the model, so that neither a mistake in the
     /// inputs nor a full disk costs the folder that `overwrite` replaces.
     pub(crate) fn open(recipe: &Recipe, resume: bool, overwrite: bool) -> Result<Self> {
+        if resume {
+            return Self::reopen(recipe, false);
+        }
         let path = recipe.out.clone();
         let resolved = recipe.resolved();
-        let lock = if resume {
-            Self::reopen(&path, &resolved)?
-        } else {
-            files::refuse_inputs_inside(&path, recipe.inputs())?;
-            let folder = NewFolder::create(&path, overwrite)?;
-            files::write_atomic(&folder.path().join(RECIPE), resolved.as_bytes())?;
-            let lock = FolderLock::take(folder.path())?;
-            folder.finish()?;
-            lock
-        };
-        Ok(Self { path, recipe_sha256: files::sha256(resolved.as_bytes()), resume, _lock: lock })
+        files::refuse_inputs_inside(&path, recipe.inputs())?;
+        let folder = NewFolder::create(&path, overwrite)?;
+        audit::carry_over(&path, folder.path())?;
+        files::write_atomic(&folder.path().join(RECIPE), resolved.as_bytes())?;
+        let lock = FolderLock::take(folder.path())?;
+        folder.finish()?;
+        let recipe_sha256 = files::sha256(resolved.as_bytes());
+        Ok(Self { path, recipe_sha256, changed: None, base_fingerprint: String::new(), resume, _lock: lock })
     }
 
-    fn reopen(path: &Path, resolved: &str) -> Result<FolderLock> {
+    /// Opens the folder of a run that was begun. With `accept_change` its recipe may be another by now; it takes the old
+    /// one's place once the run's state has turned out to fit.
+    pub(crate) fn reopen(recipe: &Recipe, accept_change: bool) -> Result<Self> {
+        let path = recipe.out.clone();
         let recipe_path = path.join(RECIPE);
         if !recipe_path.exists() {
             return Err(Error::Input(format!(
@@ -64,17 +74,55 @@ impl RunFolder {
                 path.display()
             )));
         }
-        let lock = FolderLock::take(path)?;
+        let lock = FolderLock::take(&path)?;
         let before = files::read_text(&recipe_path)?;
-        if before != resolved {
+        let differences = recipe.differences(&before);
+        if !differences.is_empty() && !accept_change {
             return Err(Error::Input(format!(
-                "{}: the recipe has changed since the run began ({}); resume with the old one or begin anew",
+                "{}: the recipe has changed since the run began:\n  {}\nresume with the old one ({}), begin anew with \
+                 --overwrite, or go on with --resume --accept-changed-recipe",
                 path.display(),
-                first_difference(&before, resolved),
+                differences.join("\n  "),
+                recipe_path.display(),
             )));
         }
-        files::remove_temporaries(path)?;
-        Ok(lock)
+        files::remove_temporaries(&path)?;
+        Ok(Self {
+            recipe_sha256: files::sha256(before.as_bytes()),
+            changed: (!differences.is_empty()).then(|| (recipe.resolved(), differences)),
+            path,
+            base_fingerprint: String::new(),
+            resume: true,
+            _lock: lock,
+        })
+    }
+
+    /// With the fingerprint of the base the run trains on.
+    pub(crate) fn on_base(self, fingerprint: &str) -> Self {
+        Self { base_fingerprint: fingerprint.to_owned(), ..self }
+    }
+
+    /// Puts the changed recipe, if there is one, in the place of the old, and logs in what it differs; returns the hash of the
+    /// recipe that holds from now on.
+    fn accept_change(&self) -> Result<String> {
+        let Some((resolved, differences)) = &self.changed else {
+            return Ok(self.recipe_sha256.clone());
+        };
+        let hash = files::sha256(resolved.as_bytes());
+        let event = Event::new("recipe changed").sha256("recipe", &hash);
+        let event = event.sha256("recipe before", &self.recipe_sha256);
+        event.detail("differences", differences.clone()).append_to(&self.path)?;
+        files::write_atomic(&self.path.join(RECIPE), resolved.as_bytes())?;
+        for difference in differences {
+            console::note(format_args!("{}: {difference}", self.path.display()));
+        }
+        Ok(hash)
+    }
+
+    /// Whether a state under the recipe of this hash is one of this run: that of its recipe, or of one it had before.
+    fn has_had(&self, recipe_sha256: &str) -> bool {
+        let was_logged = |entry: audit::Entry| entry.sha256.values().any(|hash| hash == recipe_sha256);
+        recipe_sha256 == self.recipe_sha256 || audit::entries(&self.path).into_iter().any(was_logged)
     }
 
     /// Refuses an output that cannot be written before anything long is computed for it.
@@ -84,31 +132,6 @@ impl RunFolder {
         }
         files::refuse_existing(&recipe.out, overwrite)
     }
-}
-
-fn first_difference(before: &str, after: &str) -> String {
-    let changed = before.lines().zip(after.lines()).find(|(a, b)| a != b);
-    changed.map_or_else(|| "lines were added or removed".into(), |(a, b)| format!("`{a}` became `{b}`"))
-}
-
-/// One line of `run.jsonl`.
-#[derive(Debug, Serialize, Deserialize)]
-struct LogLine {
-    step: u64,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    loss: Option<f64>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    lr: Option<f64>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    grad_norm: Option<f64>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    tokens: Option<usize>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    tokens_per_s: Option<f64>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    seconds: Option<f64>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    valid: Option<Validation>,
 }
 
 /// What a finished run came to.
@@ -146,19 +169,37 @@ pub(crate) fn train<O: Objective>(
     model: &mut O::Model,
     folder: &RunFolder,
 ) -> Result<Summary> {
+    let summary = epochs(job, model, folder);
+    let event = match &summary {
+        Err(Error::Interrupted { update, signal, .. }) => {
+            Event::new("interrupted").detail("update", *update).detail("signal", *signal)
+        }
+        Err(Error::Diverged { update, what, .. }) => {
+            Event::new("diverged").detail("update", *update).detail("what", what.as_str())
+        }
+        Err(error) => Event::new("failed").detail("error", error.to_string()),
+        Ok(_) => return summary,
+    };
+    // The run has failed already, perhaps for want of room; that is what has to be told.
+    let _ = event.append_to(&folder.path);
+    summary
+}
+
+fn epochs<O: Objective>(job: &Job<'_, O>, model: &mut O::Model, folder: &RunFolder) -> Result<Summary> {
     let notes_per_update = job.training.batch_size.saturating_mul(job.training.accumulation_steps);
     let updates_per_epoch = job.train.count().div_ceil(notes_per_update) as u64;
     let updates = updates_per_epoch.saturating_mul(job.training.epochs);
     let micro_batches =
         (job.train.count().div_ceil(job.training.batch_size) as u64).saturating_mul(job.training.epochs);
     let (mut optimizer, mut state) = begin(job, model, folder)?;
-    let mut log = Log::open(&folder.path.join(LOG), &state)?;
+    let mut log = Log::open(&folder.path, &state, job.objective.has_perplexity())?;
+    let floor = Floor::of(model, job.device);
     let mut progress = Progress::new(job.title, state.update, updates);
     let mut last_checkpoint = Instant::now();
 
     while state.epoch < job.training.epochs && !stopped_early(&state, job.training) {
         let order = shuffled(job.train.count(), job.seed, state.epoch);
-        stop_if_asked(model, &optimizer, &state, &log, folder)?;
+        stop_if_asked(job.training, model, &optimizer, &state, &log, folder)?;
         while state.next_note < order.len() {
             let started = Instant::now();
             let end = state.next_note.saturating_add(notes_per_update).min(order.len());
@@ -178,28 +219,24 @@ pub(crate) fn train<O: Objective>(
 
             let tokens = samples.iter().map(|sample| sample.ids.len()).sum::<usize>();
             let seconds = started.elapsed().as_secs_f64();
-            #[expect(clippy::cast_precision_loss, reason = "token counts are far below 2^52")]
-            let tokens_per_s = tokens as f64 / seconds;
-            log.update(state.update, outcome, lr, tokens, tokens_per_s, seconds)?;
-            progress.set(state.update, || {
-                format!(
-                    "loss {:.4} grad-norm {:.3} {tokens_per_s:.0} tokens/s",
-                    outcome.loss, outcome.grad_norm
-                )
-            });
+            let update = Update { step: state.update, outcome, lr, tokens, seconds };
+            log.update(&update)?;
+            progress.set(state.update, || message(&update, job.objective.has_perplexity(), &floor));
             if last_checkpoint.elapsed().as_secs_f64() >= job.training.checkpoint_minutes * 60.0 {
-                save(model, &optimizer, &state, &log, folder)?;
+                save(job.training, model, &optimizer, &state, &log, folder)?;
                 last_checkpoint = Instant::now();
             }
-            stop_if_asked(model, &optimizer, &state, &log, folder)?;
+            stop_if_asked(job.training, model, &optimizer, &state, &log, folder)?;
         }
         state.epoch += 1;
         state.next_note = 0;
         end_epoch(job, model, folder, &mut state, &mut log, &progress)?;
-        save(model, &optimizer, &state, &log, folder)?;
+        save(job.training, model, &optimizer, &state, &log, folder)?;
         last_checkpoint = Instant::now();
     }
 
+    // What a kill after the last checkpoint left to do.
+    checkpoint::tidy(&folder.path, job.training.keep_last)?;
     let (kept_update, valid) = match (job.training.select, state.best) {
         (Select::Last, _) | (_, None) => (state.update, state.last),
         (_, Some((update, valid))) => {
@@ -213,38 +250,64 @@ pub(crate) fn train<O: Objective>(
 
 fn begin<O: Objective>(job: &Job<'_, O>, model: &mut O::Model, folder: &RunFolder) -> Result<(AdamW, State)> {
     let notes_sha256 = notes_sha256(job.train)?;
-    if folder.resume {
-        if let Some(path) = checkpoint::latest(&folder.path)? {
-            let (optimizer, state) = checkpoint::load(&path, model, job.device)?;
-            if state.recipe_sha256 != folder.recipe_sha256 {
-                return Err(checkpoint::damaged(&path));
-            }
-            if state.notes_sha256 != notes_sha256 {
-                return Err(Error::Input(format!(
-                    "{}: the training notes are not those the run began with; give it the old file, or begin anew with \
-                     --overwrite",
-                    folder.path.display(),
-                )));
-            }
-            return Ok((optimizer, state));
+    let (optimizer, state) = match last_state(job, model, folder, &notes_sha256)? {
+        Some((optimizer, state)) => (optimizer, State { recipe_sha256: folder.accept_change()?, ..state }),
+        None => {
+            let state = State {
+                update: 0,
+                epoch: 0,
+                next_note: 0,
+                seed: job.seed,
+                notes_sha256,
+                last: None,
+                best: None,
+                epochs_since_best: 0,
+                recipe_sha256: folder.accept_change()?,
+            };
+            (AdamW::default(), state)
         }
-        console::note(format_args!(
-            "{}: stopped before its first checkpoint; it begins anew",
-            folder.path.display()
-        ));
-    }
-    let state = State {
-        update: 0,
-        epoch: 0,
-        next_note: 0,
-        seed: job.seed,
-        notes_sha256,
-        last: None,
-        best: None,
-        epochs_since_best: 0,
-        recipe_sha256: folder.recipe_sha256.clone(),
     };
-    Ok((AdamW::default(), state))
+    Event::new(if folder.resume { "resumed" } else { "begun" })
+        .sha256("recipe", &state.recipe_sha256)
+        .sha256("data", &state.notes_sha256)
+        .sha256("weights", &folder.base_fingerprint)
+        .detail("update", state.update)
+        .append_to(&folder.path)?;
+    Ok((optimizer, state))
+}
+
+/// Puts the state of a resumed run's last checkpoint, if it made one, into `model`.
+fn last_state<O: Objective>(
+    job: &Job<'_, O>,
+    model: &mut O::Model,
+    folder: &RunFolder,
+    notes_sha256: &str,
+) -> Result<Option<(AdamW, State)>> {
+    if !folder.resume {
+        return Ok(None);
+    }
+    let run = folder.path.display();
+    let Some(path) = checkpoint::latest(&folder.path)? else {
+        console::note(format_args!("{run}: stopped before its first checkpoint; it begins anew"));
+        return Ok(None);
+    };
+    let state = checkpoint::read_state(&path.join(checkpoint::STATE))?;
+    if state.seed != job.seed {
+        return Err(Error::Input(format!(
+            "{run}: the run began with seed {}, which decides the order of its notes; resume with that one",
+            state.seed
+        )));
+    }
+    if state.notes_sha256 != notes_sha256 {
+        return Err(Error::Input(format!(
+            "{run}: the training notes are not those the run began with; give it the old file, or begin anew with \
+             --overwrite",
+        )));
+    }
+    if !folder.has_had(&state.recipe_sha256) {
+        return Err(checkpoint::damaged(&path));
+    }
+    checkpoint::load(&path, model, job.device).map(Some)
 }
 
 /// A hash of what `notes` are to a model: tokens and truth.
@@ -259,7 +322,22 @@ fn notes_sha256(notes: &dyn Samples) -> Result<String> {
     Ok(files::hex(&hash.finalize()))
 }
 
+/// What a person is told of an update.
+fn message(update: &Update, has_perplexity: bool, floor: &Floor) -> String {
+    let Update { outcome, lr, .. } = update;
+    let perplexity =
+        if has_perplexity { format!(" perplexity {:.2}", outcome.loss.exp()) } else { String::new() };
+    let tokens_per_s = update.tokens_per_s();
+    format!(
+        "loss {:.4}{perplexity} grad-norm {:.3} lr {lr:.2e} {tokens_per_s:.0} tokens/s ({:.0} % of the floor)",
+        outcome.loss,
+        outcome.grad_norm,
+        100.0 * floor.share(tokens_per_s)
+    )
+}
+
 fn save<M: Walk>(
+    training: &Training,
     model: &mut M,
     optimizer: &AdamW,
     state: &State,
@@ -267,10 +345,12 @@ fn save<M: Walk>(
     folder: &RunFolder,
 ) -> Result<()> {
     log.sync()?;
-    checkpoint::save(&folder.path, model, optimizer, state).map_err(|e| as_divergence(e, state, folder))
+    checkpoint::save(&folder.path, model, optimizer, state, training.keep_last)
+        .map_err(|e| as_divergence(e, state, folder))
 }
 
 fn stop_if_asked<M: Walk>(
+    training: &Training,
     model: &mut M,
     optimizer: &AdamW,
     state: &State,
@@ -280,7 +360,7 @@ fn stop_if_asked<M: Walk>(
     let Some(signal) = interrupt::requested() else {
         return Ok(());
     };
-    save(model, optimizer, state, log, folder)?;
+    save(training, model, optimizer, state, log, folder)?;
     Err(Error::Interrupted { signal, update: state.update, run: folder.path.clone() })
 }
 
@@ -297,6 +377,7 @@ fn end_epoch<O: Objective>(
         return Ok(());
     }
     let plain = job.device.clone().inner();
+    let stage = progress.stage("validation");
     let valid = job.objective.validate(&burn::module::Module::valid(model), job.valid, &plain).map_err(
         |e| match e {
             Error::NotFinite(_) => {
@@ -305,6 +386,7 @@ fn end_epoch<O: Objective>(
             other => other,
         },
     )?;
+    drop(stage);
     log.validation(state.update, valid)?;
     if !job.brief {
         let auroc = valid.auroc.map_or_else(String::new, |auroc| format!(", AUROC {auroc:.4}"));
@@ -373,79 +455,21 @@ fn publish_state(run: &Path) -> Result<()> {
     Ok(())
 }
 
-/// Seconds a run's updates took, without validation and checkpoints; those of an update done anew after a resume count once.
-pub(crate) fn seconds(run: &Path) -> Result<f64> {
-    let text = files::read_text(&run.join(LOG))?;
-    let lines = text.lines().filter_map(|line| serde_json::from_str::<LogLine>(line).ok());
-    Ok(lines.filter_map(|line| line.seconds).sum())
-}
+#[cfg(test)]
+mod tests {
+    use super::*;
 
-/// `run.jsonl`: one line an update, one a validation.
-struct Log {
-    file: File,
-    path: PathBuf,
-}
-
-impl Log {
-    /// Opens the log for appending after `state`; what a killed run wrote after that state goes.
-    fn open(path: &Path, state: &State) -> Result<Self> {
-        if path.exists() {
-            let text = files::read_text(path)?;
-            let validated = state.next_note == 0;
-            let is_before = |line: LogLine| {
-                line.step < state.update || line.step == state.update && (validated || line.valid.is_none())
-            };
-            let kept: String = text
-                .lines()
-                .filter(|line| serde_json::from_str(line).is_ok_and(is_before))
-                .map(|line| format!("{line}\n"))
-                .collect();
-            files::write_atomic(path, kept.as_bytes())?;
-        }
-        let file = OpenOptions::new().create(true).append(true).open(path).at(path)?;
-        Ok(Self { file, path: path.to_owned() })
-    }
-
-    fn update(
-        &mut self,
-        step: u64,
-        outcome: step::Outcome,
-        lr: f64,
-        tokens: usize,
-        tokens_per_s: f64,
-        seconds: f64,
-    ) -> Result<()> {
-        self.line(&LogLine {
-            step,
-            loss: Some(outcome.loss),
-            lr: Some(lr),
-            grad_norm: Some(outcome.grad_norm),
-            tokens: Some(tokens),
-            tokens_per_s: Some(tokens_per_s),
-            seconds: Some(seconds),
-            valid: None,
-        })
-    }
-
-    fn validation(&mut self, step: u64, valid: Validation) -> Result<()> {
-        self.line(&LogLine {
-            step,
-            loss: None,
-            lr: None,
-            grad_norm: None,
-            tokens: None,
-            tokens_per_s: None,
-            seconds: None,
-            valid: Some(valid),
-        })
-    }
-
-    fn line(&mut self, line: &LogLine) -> Result<()> {
-        let json = serde_json::to_string(line).expect("numbers serialise");
-        writeln!(self.file, "{json}").at(&self.path)
-    }
-
-    fn sync(&self) -> Result<()> {
-        self.file.sync_all().at(&self.path)
+    #[test]
+    fn a_line_of_progress_says_how_good_and_how_fast_a_run_is() {
+        let outcome = step::Outcome { loss: 2.0, grad_norm: 0.51234 };
+        let update = Update { step: 7, outcome, lr: 3e-4, tokens: 500, seconds: 0.25 };
+        // 2000 tokens a second of 1 MFLOP each, where the device could do 8 GFLOPs.
+        let floor = Floor::known(1e6, 8e9);
+        let told = message(&update, true, &floor);
+        assert_eq!(
+            told,
+            "loss 2.0000 perplexity 7.39 grad-norm 0.512 lr 3.00e-4 2000 tokens/s (25 % of the floor)"
+        );
+        assert!(!message(&update, false, &floor).contains("perplexity"));
     }
 }

@@ -165,6 +165,7 @@ impl Table<'_> {
         let options = RunOptions {
             title: method.recipe.name,
             resume: recipe.out.exists(),
+            accept_changed_recipe: false,
             overwrite: false,
             brief: true,
         };
