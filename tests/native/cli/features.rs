@@ -10,7 +10,7 @@ const REUSED: &str = "features of 25 notes are reused";
 
 fn recipe(clinical: &str) -> String {
     format!(
-        "out = \"runs/a\"\nmax_tokens = 40\ntask = \"mortality.toml\"\n\n[base]\npath = \"base\"\n\n[data]\n\
+        "out = \"runs/a\"\nmax_tokens = 100\ntask = \"mortality.toml\"\n\n[base]\npath = \"base\"\n\n[data]\n\
          train = \"mortality.csv\"\nvalid_fraction = 0.2\n{clinical}\n[training]\nepochs = 3\nbatch_size = 4\n\
          learning_rate = 1e-2\n"
     )

@@ -49,13 +49,21 @@ fn tensors(bytes: &[u8]) -> BTreeMap<String, Vec<f32>> {
 /// Probabilities of death by the adapters of a finished run.
 fn deaths(workshop: &Workshop, outcome: &Value, notes: &str) -> Vec<f64> {
     let adapters = outcome["adapters"].as_array().expect("folders");
-    let adapters: String =
-        adapters.iter().map(|path| format!(" --adapter {}", path.as_str().expect("a path"))).collect();
+    let adapters: Vec<&str> = adapters.iter().map(|path| path.as_str().expect("a path")).collect();
     let line =
-        format!("predict --model base{adapters} --task mortality.toml --notes {notes} --max-tokens 40");
+        format!("--model base --adapter {} --notes {notes} --max-tokens 40", adapters.join(" --adapter "));
+    predict(workshop, &line)
+}
+
+/// Probabilities of death by `predict`.
+fn predict(workshop: &Workshop, model_and_notes: &str) -> Vec<f64> {
+    let line = format!("predict --task mortality.toml {model_and_notes}");
     let lines = workshop.run(&line).ok().json_lines();
     lines.iter().map(|line| line["scores"]["DIE"].as_f64().expect("a number")).collect()
 }
+
+/// Longer than any note of the workshop, which are of many lengths.
+const WHOLE: &str = "--max-tokens 200";
 
 fn assert_near(what: &str, actual: &[f64], expected: &[f64], tolerance: f64) {
     assert_eq!(actual.len(), expected.len(), "{what}");
@@ -201,27 +209,31 @@ fn the_place_a_head_reads_is_kept_with_it() {
     let workshop = Workshop::new();
     workshop.write("recipe.toml", recipe("last", &clinical("clinical", false)));
     let finetune = |out: &str, pooling: &str| {
-        workshop.run(&format!("finetune recipe.toml out={out} pooling={pooling} --json")).ok().json()
+        let line = format!("finetune recipe.toml out={out} pooling={pooling} max_tokens=200 --json");
+        let outcome = workshop.run(&line).ok().json();
+        let stack = format!("--model base --adapter clinical --adapter {out}");
+        (outcome, predict(&workshop, &format!("{stack} --notes notes.jsonl {WHOLE}")))
     };
-    let (last, padded) = (finetune("last", "last"), finetune("padded", "last_position"));
-    let [of_last, of_padded] = [&last, &padded].map(|outcome| deaths(&workshop, outcome, "notes.jsonl"));
+    let ((_, of_last), (padded, of_padded)) = (finetune("last", "last"), finetune("padded", "last_position"));
     assert!(of_last.iter().zip(&of_padded).any(|(a, b)| (a - b).abs() > 1e-4), "{of_last:?} {of_padded:?}");
     // What validation saw is what evaluation sees: the folder says where its head reads.
-    let line = "evaluate --model base --adapter clinical --adapter padded --max-tokens 40 --task mortality.toml \
-                --data mortality.csv --out eval --json";
-    let metrics = workshop.run(line).ok().json();
+    let stack = "--model base --adapter clinical --adapter padded";
+    let line =
+        format!("evaluate {stack} {WHOLE} --task mortality.toml --data mortality.csv --out eval --json");
+    let metrics = workshop.run(&line).ok().json();
     let (seen, valid) =
         (metrics["loss"].as_f64().expect("a figure"), padded["valid"]["loss"].as_f64().expect("one"));
     assert_near("loss", &[seen], &[valid], 1e-6);
     let one: String = workshop.text("notes.jsonl").lines().take(1).map(|line| format!("{line}\n")).collect();
     workshop.write("one.jsonl", one);
-    assert_near("alone", &deaths(&workshop, &padded, "one.jsonl"), &of_padded[..1], 1e-6);
+    assert_near(
+        "alone",
+        &predict(&workshop, &format!("{stack} --notes one.jsonl {WHOLE}")),
+        &of_padded[..1],
+        1e-6,
+    );
     workshop.run("merge --model base --adapter clinical --adapter padded --out merged").ok();
-    let line =
-        "predict --model merged --adapter merged --task mortality.toml --notes notes.jsonl --max-tokens 40";
-    let merged = workshop.run(line).ok().json_lines();
-    let merged: Vec<f64> =
-        merged.iter().map(|line| line["scores"]["DIE"].as_f64().expect("a number")).collect();
+    let merged = predict(&workshop, &format!("--model merged --adapter merged --notes notes.jsonl {WHOLE}"));
     assert_near("merged", &merged, &of_padded, 1e-5);
 }
 
@@ -229,20 +241,23 @@ fn the_place_a_head_reads_is_kept_with_it() {
 fn company_changes_no_number_of_a_note() {
     let workshop = Workshop::new();
     workshop.write("recipe.toml", recipe("run", &format!("{}{FRESH}", clinical("clinical", false))));
-    let outcome = workshop.run("finetune recipe.toml --json").ok().json();
-    let all = deaths(&workshop, &outcome, "notes.jsonl");
+    workshop.run("finetune recipe.toml max_tokens=200").ok();
+    let scores = |notes: &str| {
+        let stack = "--model base --adapter clinical --adapter run";
+        predict(&workshop, &format!("{stack} --notes {notes} {WHOLE}"))
+    };
+    let all = scores("notes.jsonl");
     let notes = workshop.text("notes.jsonl");
     let lines: Vec<&str> = notes.lines().collect();
     for size in [1, 7, 23] {
         for (i, part) in lines.chunks(size).enumerate().take(4) {
             workshop.write("part.jsonl", part.iter().map(|line| format!("{line}\n")).collect::<String>());
             let expected = &all[i * size..i * size + part.len()];
-            assert_near("scores", &deaths(&workshop, &outcome, "part.jsonl"), expected, 1e-6);
+            assert_near("scores", &scores("part.jsonl"), expected, 1e-6);
         }
     }
     let nll = |size: usize| {
-        let line =
-            format!("perplexity --model base --notes notes.jsonl --max-tokens 40 --batch-size {size} --json");
+        let line = format!("perplexity --model base --notes notes.jsonl {WHOLE} --batch-size {size} --json");
         workshop.run(&line).ok().json()["nll"].as_f64().expect("a number")
     };
     for size in [1, 3, 7, 40] {
