@@ -14,5 +14,6 @@ mod eval;
 mod files;
 pub mod folders;
 pub mod mimic;
+mod plan;
 pub mod recipe;
 pub mod training;

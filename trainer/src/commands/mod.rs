@@ -1,5 +1,6 @@
 //! What the program does, one file a command.
 
+pub mod bench;
 pub mod cohort;
 pub mod demo;
 pub mod evaluate;
@@ -8,6 +9,7 @@ pub mod inspect;
 pub mod merge;
 pub mod params;
 pub mod perplexity;
+pub mod plan;
 pub mod predict;
 pub mod prepare;
 pub mod pretrain;
