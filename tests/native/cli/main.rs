@@ -12,5 +12,6 @@ mod interruption; // signals, kills and full disks, and resuming from them
 mod journey; // pretrain, finetune, evaluate, predict, perplexity, merge, inspect, params
 mod methods; // every PEFT method, and a BERT, through the commands
 mod mtsamples; // the shipped recipes on real transcriptions, shortened
+mod planning; // what plan and bench foretell and measure
 mod program; // runs the program; notes, recipes and trained folders to start from
 mod reproduce; // the paper's Table 2, continued, refused and begun anew

@@ -323,6 +323,7 @@ impl Plan {
         row("optimiser, MiB", &mib(self.planned.optimiser), "")?;
         row("activations, MiB", &known(self.planned.activations), "")?;
         row("for a moment, MiB", &known(self.planned.transient), "")?;
+        row("held beside it, MiB", &known(self.planned.overhead), "")?;
         row("together, MiB", &known(self.planned.total), &known(self.measured_bytes))?;
         row("each further note, MiB", "", &known(self.bytes_per_note))?;
         row("a micro-batch, s", &format!("{:.4}", self.floor_step_s), &format!("{:.4}", self.step_s))?;

@@ -43,7 +43,6 @@ pub(crate) fn matmul_tflops(device: &Device, dtype: DType) -> Result<f64> {
         best = best.min(started.elapsed().as_secs_f64());
         drop(product);
     }
-    #[expect(clippy::cast_precision_loss, reason = "a side of a few thousand")]
     Ok(2.0 * (size as f64).powi(3) / best / 1e12)
 }
 
