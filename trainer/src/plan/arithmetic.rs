@@ -20,7 +20,7 @@
 //! pass: `D`. A base that is itself trained keeps the input of every product (`2·D + Q + F` a layer) and the logits.
 //!
 //! To this comes what lives for a moment only, the larger of two. At the end of the forward pass it is the loss: a block of
-//! logits, `min(256, rows)·V` in f32, the table as the product packs it, `V·D`, and the last hidden states with the rows
+//! logits, `min(512, rows)·V` in f32, the table as the product packs it, `V·D`, and the last hidden states with the rows
 //! that are picked of them, `2·D` a token. At the start of the backward pass it is the feed-forward of the last layer: the
 //! gradients of gate and up, `2·F` a token, while those of the layer's output and input take the place of the `2·D` that
 //! the last norm and the loss no longer need.
@@ -37,7 +37,7 @@ use serde::Serialize;
 use crate::error::{Error, Result};
 
 /// Rows of logits the loss forms at a time on a processor.
-const LOGIT_ROWS: usize = 256;
+const LOGIT_ROWS: usize = 512;
 
 const F32_BYTES: usize = 4;
 
@@ -299,4 +299,73 @@ struct KeptOfDeltas {
     inputs: usize,
     /// What each delta keeps of its own.
     inner: usize,
+}
+
+#[cfg(test)]
+mod tests {
+    use clinlora_core::peft::prompt::PromptConfig;
+
+    use super::*;
+
+    fn lora(r: usize, targets: &[&str], trainable: bool) -> Planned {
+        let target_modules = targets.iter().map(|target| (*target).to_owned()).collect();
+        Planned {
+            config: AdapterConfig::Lora(LoraConfig { r, target_modules, ..LoraConfig::default() }),
+            trainable,
+        }
+    }
+
+    fn of(adapters: Vec<Planned>, full: bool) -> Arithmetic {
+        let model = ModelConfig::Llama(LlamaConfig::llama_7b());
+        Arithmetic::new(&model, adapters, full, DType::BF16, 0).expect("adapters that fit")
+    }
+
+    #[test]
+    fn the_paper_s_model_has_the_sizes_it_is_known_by() {
+        let plan = of(vec![lora(16, &["q_proj", "v_proj"], true)], false);
+        assert_eq!(plan.multiplied, 6_607_077_376);
+        assert_eq!(plan.trained_values, 8_388_608);
+        let memory = plan.memory(10, 128);
+        assert_eq!(memory.weights, 2 * 6_738_415_616);
+        assert_eq!(memory.optimiser, 2 * 4 * 8_388_608);
+        // 4 operations a value, 26.4e9 a token, and less than 3 % for attention and the adapter.
+        let operations = plan.operations(10, 128, true) / 1280.0;
+        assert!((26.4e9..27.2e9).contains(&operations), "{operations}");
+        assert!((plan.floor_seconds(10, 128, 790.0) / 1280.0 - 1.0 / 29_900.0).abs() < 1e-7);
+    }
+
+    #[test]
+    fn activations_grow_by_what_is_kept_of_a_token() {
+        let kept = |adapters: Vec<Planned>| {
+            let plan = of(adapters, false);
+            let at = |batch| plan.memory(batch, 128).activations.expect("a LLaMA");
+            (at(20) - at(10)) / 1280
+        };
+        // 46,624 values of two bytes in each of 32 layers; 4096 less in the first, twice 4096 at the end.
+        assert_eq!(kept(vec![lora(16, &["q_proj", "v_proj"], true)]), 2 * (32 * 46_624 + 4096));
+        // A frozen adapter keeps nothing but what it takes to go through it.
+        let stacked = vec![lora(16, &["q_proj", "v_proj"], false), lora(16, &["q_proj", "v_proj"], true)];
+        assert_eq!(kept(stacked), kept(vec![lora(16, &["q_proj", "v_proj"], true)]));
+        // On the last product of the feed-forward its input is kept too.
+        let down = kept(vec![lora(16, &["q_proj", "v_proj", "down_proj"], true)]);
+        assert_eq!(down - kept(vec![lora(16, &["q_proj", "v_proj"], true)]), 2 * 32 * (11_008 + 16));
+    }
+
+    #[test]
+    fn virtual_tokens_are_tokens() {
+        let config = PromptConfig { num_virtual_tokens: 12, ..PromptConfig::default() };
+        let prompt = of(vec![Planned { config: AdapterConfig::Prompt(config), trainable: true }], false);
+        let (with, without) = (prompt.operations(1, 116, true), of(vec![], false).operations(1, 128, true));
+        assert!((with / without - 1.0).abs() < 1e-9, "{with} against {without}");
+        assert_eq!(prompt.trained_values, 12 * 4096);
+    }
+
+    #[test]
+    fn a_trained_base_counts_whole() {
+        let full = of(vec![], true);
+        assert_eq!(full.trained_values, 6_738_415_616);
+        assert!(full.operations(1, 128, true) > 1.49 * of(vec![], false).operations(1, 128, true));
+        let kept = |plan: &Arithmetic| plan.memory(10, 128).activations.expect("a LLaMA");
+        assert!(kept(&full) > kept(&of(vec![], false)));
+    }
 }
