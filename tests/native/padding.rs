@@ -6,8 +6,8 @@ use clinlora_tests::{assert_close, read_golden, values};
 
 use crate::{parity, tiny};
 
-/// The kernels of a batch may sum in another order than those of a single note.
-const SAME: f32 = 1e-6;
+/// Products sum in another order where a batch has more rows than a note; f32 on the processor.
+const SAME: f32 = 1e-5;
 
 /// Every order of every selection of three notes.
 fn arrangements() -> Vec<Vec<usize>> {

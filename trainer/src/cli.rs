@@ -4,10 +4,13 @@ use std::path::{Path, PathBuf};
 
 use clap::{Args, Parser, Subcommand};
 
+pub use self::measuring::{Bench, BenchOptions, BenchWhat, Plan, WeightFormat};
 use crate::cohort::MOST_PATIENTS;
 use crate::device::DeviceChoice;
 use crate::mimic::NoteSplit;
 use crate::recipe::{Adapter, AdapterMethod, Encoder};
+
+mod measuring;
 
 /// Adapts a LLaMA to clinical notes with stacked adapters, and predicts outcomes from admission notes.
 #[derive(Debug, Parser)]
@@ -83,6 +86,13 @@ pub enum Command {
     #[command(after_help = "Example:\n  clinlora params --config llama-7b --method lora --r 16\n  \
                             clinlora params --config llama-7b --method prefix --virtual-tokens 20")]
     Params(Params),
+    /// Memory and time a recipe will take: by arithmetic, then by one measured step at its largest shape.
+    #[command(after_help = "Example:\n  clinlora plan recipes/clinical.toml training.batch_size=32\n\n\
+                      Reads what the run would read and writes nothing. The step is made on the recipe's own model, every\n\
+                      note max_tokens long, on the device the run would use.")]
+    Plan(Plan),
+    /// Speed of a step on random weights and tokens, beside the device's own rate.
+    Bench(Bench),
     /// The paper's tables, ours beside theirs.
     Reproduce(Reproduce),
     /// A merged Hugging Face checkpoint: base plus adapters.

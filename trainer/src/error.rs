@@ -27,6 +27,9 @@ pub enum Error {
         /// What is wrong with it.
         source: Box<clinlora_core::Error>,
     },
+    /// A device that stopped computing; what its runtime says.
+    #[error("the device stopped: {0}")]
+    Device(String),
     /// A model's numbers are not finite; what and where.
     #[error("{0}")]
     NotFinite(String),
@@ -69,7 +72,7 @@ impl Error {
             Self::Interrupted { signal, .. } | Self::Stopped { signal } => {
                 u8::try_from(128 + signal).unwrap_or(1)
             }
-            Self::Diverged { .. } => 1,
+            Self::Diverged { .. } | Self::Device(_) => 1,
             Self::Io { source, .. } => match source.kind() {
                 ErrorKind::NotFound
                 | ErrorKind::PermissionDenied

@@ -17,6 +17,7 @@ mod files;
 pub mod folders;
 pub mod mimic;
 mod model_card;
+mod plan;
 mod process;
 pub mod recipe;
 pub mod training;

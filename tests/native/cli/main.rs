@@ -18,6 +18,7 @@ mod journey; // pretrain, finetune, evaluate, predict, perplexity, merge, inspec
 mod locks; // two processes, stale locks, locks of another host
 mod methods; // every PEFT method, and a BERT, through the commands
 mod mtsamples; // the shipped recipes on real transcriptions, shortened
+mod planning; // what plan and bench foretell and measure
 mod program; // runs the program; notes, recipes and trained folders to start from
 mod progress; // what is said while something takes its time
 mod reproduce; // the paper's Table 2, continued, refused and begun anew

@@ -144,7 +144,10 @@ fn head(model: &mut dyn Walk) -> HeadValues {
     head_values(model).expect("a classifier has a head")
 }
 
-fn read_notes(recipe: &Recipe, task: &clinlora_core::task::Task) -> Result<(Vec<Note>, Vec<Note>)> {
+pub(super) fn read_notes(
+    recipe: &Recipe,
+    task: &clinlora_core::task::Task,
+) -> Result<(Vec<Note>, Vec<Note>)> {
     let data = &recipe.data;
     let all = table::read(&data.train, task, data.skip_empty)?;
     if let Some(valid) = &data.valid {
@@ -275,6 +278,11 @@ impl AttachedStack {
             adapter::save(&folder, model, &layer.name, &layer.config, task_type, base, &origin, device)?;
         }
         Ok(())
+    }
+
+    /// Methods with their values, and which are trained, from the bottom up.
+    pub(super) fn configs(&self) -> impl Iterator<Item = (&AdapterConfig, bool)> {
+        self.layers.iter().map(|layer| (&layer.config, layer.trainable))
     }
 
     /// Folders to give `--adapter`, in order, to have the trained stack again.

@@ -1,6 +1,7 @@
 //! What the program does, one file a command.
 
 pub mod audit;
+pub mod bench;
 pub mod cohort;
 pub mod demo;
 pub mod evaluate;
@@ -9,6 +10,7 @@ pub mod inspect;
 pub mod merge;
 pub mod params;
 pub mod perplexity;
+pub mod plan;
 pub mod predict;
 pub mod prepare;
 pub mod pretrain;

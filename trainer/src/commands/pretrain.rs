@@ -106,7 +106,7 @@ pub(crate) fn pretrain(recipe: &Recipe, common: &Common, options: &RunOptions<'_
     Ok(Outcome { run: folder.path, adapters, trainable, summary })
 }
 
-fn open_corpus(recipe: &Recipe, path: &Path, base: &Path) -> Result<TokenCorpus> {
+pub(super) fn open_corpus(recipe: &Recipe, path: &Path, base: &Path) -> Result<TokenCorpus> {
     let (_, sha256) = base::read_tokenizer(&base::tokenizer_file(base)?)?;
     TokenCorpus::open(path, &sha256, recipe.max_tokens)
 }
@@ -140,7 +140,7 @@ fn one_note(path: &Path) -> Error {
     Error::Input(format!("{}: one note cannot be split; give data.valid", path.display()))
 }
 
-fn read_notes(recipe: &Recipe) -> Result<(Vec<Note>, Vec<Note>)> {
+pub(super) fn read_notes(recipe: &Recipe) -> Result<(Vec<Note>, Vec<Note>)> {
     let data = &recipe.data;
     let all = notes::read(&data.train, data.skip_empty)?;
     if let Some(valid) = &data.valid {
@@ -155,15 +155,15 @@ fn read_notes(recipe: &Recipe) -> Result<(Vec<Note>, Vec<Note>)> {
 }
 
 /// What a run starts from.
-struct Start {
-    model: CausalLm,
-    config: ModelConfig,
-    tokenizer: Tokenizer,
-    base_path: PathBuf,
-    fingerprint: String,
+pub(super) struct Start {
+    pub(super) model: CausalLm,
+    pub(super) config: ModelConfig,
+    pub(super) tokenizer: Tokenizer,
+    pub(super) base_path: PathBuf,
+    pub(super) fingerprint: String,
 }
 
-fn start(recipe: &Recipe, train: Option<&[Note]>, device: &Device, dtype: DType) -> Result<Start> {
+pub(super) fn start(recipe: &Recipe, train: Option<&[Note]>, device: &Device, dtype: DType) -> Result<Start> {
     if let Some(path) = &recipe.base.path {
         let base = BaseFolder::open(path)?;
         let (model, fingerprint) = base.causal_lm(device, dtype)?;

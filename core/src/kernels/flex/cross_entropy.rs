@@ -10,7 +10,7 @@ use super::{contiguous, matrix, tensor, values, vectorised};
 
 /// Rows of logits that a projection forms at a time. Fewer would have the product read the table too often for what it
 /// computes; more would only take memory.
-const ROWS: usize = 256;
+const ROWS: usize = 512;
 
 /// Places of the targets in their rows.
 fn places(targets: FlexTensor) -> Vec<usize> {
@@ -55,16 +55,15 @@ pub(super) fn backward(logits: FlexTensor, targets: FlexTensor, grad: &FlexTenso
 }
 
 vectorised! {
-    /// Replaces logits by `factor·(softmax - onehot)` and returns the loss.
-    fn excess(logits: &mut [f32], target: usize, factor: f32) -> f32 {
-        let (max, of_target) = (max(logits), logits[target]);
+    /// Replaces logits by `factor·(softmax - onehot)`.
+    fn excess(logits: &mut [f32], target: usize, factor: f32) {
+        let max = max(logits);
         let sum = map_sum(logits, |x| exp(x - max));
         let factor_of_shares = factor / sum;
         for share in logits.iter_mut() {
             *share *= factor_of_shares;
         }
         logits[target] -= factor;
-        max + sum.ln() - of_target
     }
 }
 
@@ -96,33 +95,64 @@ pub(super) fn projected_with_gradient(
     table: &FlexTensor,
     targets: FlexTensor,
 ) -> (FlexTensor, FlexTensor) {
-    let (hidden, targets) = (hidden.to_contiguous(), places(targets));
+    let (hidden, table, targets) = (hidden.to_contiguous(), table.to_contiguous(), places(targets));
     let [count, depth] = hidden.layout().shape().dims::<2>();
+    let words = values(&table);
     let mut losses = vec![0.0; count];
     let mut gradient = vec![0.0; count * depth];
     for (from, to) in blocks(count) {
         let mut logits = Flex::float_matmul(rows(&hidden, from, to), table.transpose(0, 1));
         let [_, width] = logits.layout().shape().dims::<2>();
-        excess_rows(logits.storage_mut::<f32>(), width, &targets[from..to], &mut losses[from..to]);
-        let block = Flex::float_matmul(logits, table.clone());
-        gradient[from * depth..to * depth].copy_from_slice(values(&block));
+        let sums =
+            exponentials(logits.storage_mut::<f32>(), width, &targets[from..to], &mut losses[from..to]);
+        let mixed = Flex::float_matmul(logits, table.clone());
+        let (mixed, out) = (values(&mixed), &mut gradient[from * depth..to * depth]);
+        for_rows(out, depth, |row, out| {
+            for (row, out) in (row..).zip(out.chunks_exact_mut(depth)) {
+                let own = &words[targets[from + row] * depth..][..depth];
+                row_gradient(&mixed[row * depth..][..depth], own, sums[row], out);
+            }
+        });
     }
     (tensor(vec![summed(losses.into_iter())], &[1]), tensor(gradient, &[count, depth]))
 }
 
-/// [`excess`] of each row, its loss put into `losses`.
-fn excess_rows(logits: &mut [f32], width: usize, targets: &[usize], losses: &mut [f32]) {
-    let row_of = |(logits, loss): (&mut [f32], &mut f32), target: &usize| {
-        *loss = excess(logits, *target, 1.0);
+vectorised! {
+    /// Gradient of a row from the summed rows of the table, each weighed with its exponential, and the target's row.
+    fn row_gradient(mixed: &[f32], own: &[f32], sum: f32, out: &mut [f32]) {
+        let factor = 1.0 / sum;
+        for ((out, mixed), own) in out.iter_mut().zip(mixed).zip(own) {
+            *out = mixed * factor - own;
+        }
+    }
+}
+
+vectorised! {
+    /// Replaces logits by their exponentials over the largest; returns the sum of these and the loss.
+    fn exponential(logits: &mut [f32], target: usize) -> (f32, f32) {
+        let (max, of_target) = (max(logits), logits[target]);
+        let sum = map_sum(logits, |x| exp(x - max));
+        (sum, max + sum.ln() - of_target)
+    }
+}
+
+/// [`exponential`] of each row: the sums, and the losses put into `losses`. Dividing by the sums is left to the product's
+/// result, which is far smaller.
+fn exponentials(logits: &mut [f32], width: usize, targets: &[usize], losses: &mut [f32]) -> Vec<f32> {
+    let of_row = |(logits, loss): (&mut [f32], &mut f32), target: &usize| {
+        let (sum, of_target) = exponential(logits, *target);
+        *loss = of_target;
+        sum
     };
     #[cfg(not(target_arch = "wasm32"))]
     {
         use rayon::prelude::*;
         let rows = logits.par_chunks_exact_mut(width).zip(losses);
-        rows.zip(targets).for_each(|(row, target)| row_of(row, target));
+        rows.zip(targets).map(|(row, target)| of_row(row, target)).collect()
     }
     #[cfg(target_arch = "wasm32")]
-    for (row, target) in logits.chunks_exact_mut(width).zip(losses).zip(targets) {
-        row_of(row, target);
+    {
+        let rows = logits.chunks_exact_mut(width).zip(losses);
+        rows.zip(targets).map(|(row, target)| of_row(row, target)).collect()
     }
 }
