@@ -105,16 +105,19 @@ fn main(@builtin(workgroup_id) tile: vec3<u32>, @builtin(local_invocation_index)
 #endfor
 #endif
         workgroupBarrier();
-        for (var k = 0u; k < 8u; k++) {
-            let at_x = k * 64u + ty;
-            let at_w = k * 64u + tx;
+        // Two vectors of K a turn: a sum is then touched half as often.
+        for (var k = 0u; k < 4u; k++) {
+            let at_x = k * 128u + ty;
+            let at_w = k * 128u + tx;
 #for i 8
-            let x{i} = sh_x[at_x + {i}u * 8u];
             let w{i} = sh_w[at_w + {i}u * 8u];
+            let v{i} = sh_w[at_w + 64u + {i}u * 8u];
 #endfor
 #for i 8
+            let x{i} = sh_x[at_x + {i}u * 8u];
+            let u{i} = sh_x[at_x + 64u + {i}u * 8u];
 #for j 8
-            c{i}_{j} += f32(dot(x{i}, w{j}));
+            c{i}_{j} += f32(dot(x{i}, w{j})) + f32(dot(u{i}, v{j}));
 #endfor
 #endfor
         }

@@ -6,9 +6,9 @@
 
 use std::sync::{Arc, Mutex};
 
-use burn::backend::tensor::{FloatTensor, IntTensor};
 #[cfg(feature = "fusion")]
 use burn::backend::Shape;
+use burn::backend::tensor::{FloatTensor, IntTensor};
 use burn::backend::{Backend, Dispatch, DispatchDevice, TensorMetadata as _, backend_extension};
 use burn::tensor::{DType, Int, Tensor, TensorData};
 use burn_cubecl::CubeBackend;
@@ -93,8 +93,7 @@ impl PackedOps for CubeBackend {
         let x = into_contiguous(x);
         let [stacks, rank, _] = a.shape().dims::<3>();
         let product = product(&x, d_out, is_int4, Some(rank));
-        let down =
-            Down { rows: product.rows, cols: rank, inner: product.inner, stacks, elem: product.elem };
+        let down = Down { rows: product.rows, cols: rank, inner: product.inner, stacks, elem: product.elem };
         let z = empty(&x, &[product.rows, rank]);
         launch(&x.client, down.launch(), &[&x, &a, &adapters, &z]);
         let y = empty(&x, &[product.rows, d_out]);
@@ -128,7 +127,8 @@ pub(crate) fn packed_linear<const N: usize>(
     let is_int4 = packed.bits() == Bits::Four;
     let columns = has_deltas.then(|| stacked.columns(deltas, [batch, rows / batch], x.dtype()));
     // The shaders this call would launch.
-    let elem = if x.dtype() == DType::F32 { clinlora_shaders::Elem::F32 } else { clinlora_shaders::Elem::F16 };
+    let elem =
+        if x.dtype() == DType::F32 { clinlora_shaders::Elem::F32 } else { clinlora_shaders::Elem::F16 };
     let bits = if is_int4 { CodeBits::Int4 } else { CodeBits::Int8 };
     let rank = columns.as_ref().map(|columns| columns.a.dims()[1]);
     let lora = rank.map(|rank| LoraColumns { rank, segments: [usize::MAX; 2], projections: 1 });
@@ -198,9 +198,8 @@ impl Columns {
     fn new(deltas: &[Lora], batch: [usize; 2], dtype: DType) -> Self {
         let active: Vec<&Lora> = deltas.iter().filter(|lora| lora.is_active()).collect();
         // The adapters of each row of the batch, and each set of them once.
-        let of_row = |row: usize| -> Vec<usize> {
-            (0..active.len()).filter(|i| active[*i].acts_on(row)).collect()
-        };
+        let of_row =
+            |row: usize| -> Vec<usize> { (0..active.len()).filter(|i| active[*i].acts_on(row)).collect() };
         let mut stacks: Vec<Vec<usize>> = Vec::new();
         let mut of_rows = Vec::with_capacity(batch[0] * batch[1]);
         for row in 0..batch[0] {
