@@ -22,11 +22,17 @@ struct Family {
 const FAMILIES: [Family; 9] = [
     Family {
         stem: "matmul_packed",
-        choices: &[&["INT4", "INT8"], &["F32", "F16"], &["", "LORA"], &["", "SWIGLU"], &["", "VEC"]],
+        choices: &[
+            &["INT4", "INT8"],
+            &["F32", "F16"],
+            &["", "LORA"],
+            &["", "RESIDUAL", "SWIGLU", "QKV"],
+            &["", "VEC"],
+        ],
     },
     Family {
         stem: "matmul_rows",
-        choices: &[&["INT4", "INT8"], &["F32", "F16"], &["", "LORA"], &["", "VEC"]],
+        choices: &[&["INT4", "INT8"], &["F32", "F16"], &["", "LORA"], &["", "RESIDUAL"], &["", "VEC"]],
     },
     Family { stem: "lora_down", choices: &[&["F32", "F16"], &["", "VEC"]] },
     Family { stem: "rms_norm", choices: &[&["F32", "F16"], &["", "RESIDUAL"]] },

@@ -4,8 +4,9 @@ use burn::module::{Module, Param};
 use burn::tensor::{DType, Int, Tensor};
 
 use crate::kernels::cross_entropy::{cross_entropy, projected_cross_entropy};
+use crate::kernels::swiglu::swiglu;
 #[cfg(feature = "wgsl")]
-use crate::kernels::wgsl::packed::{Stacked, packed_linear};
+use crate::kernels::wgsl::packed;
 use crate::peft::lora::Lora;
 use crate::quant::Packed;
 use crate::weights::{Init, Weights};
@@ -21,7 +22,7 @@ pub struct Linear {
     deltas: Vec<Lora>,
     #[cfg(feature = "wgsl")]
     #[module(skip)]
-    stacked: Stacked,
+    stacked: packed::Stacked,
 }
 
 /// A layer's own weight. In which form it was loaded is nobody's business but this file's.
@@ -92,7 +93,7 @@ impl Linear {
             bias,
             deltas: Vec::new(),
             #[cfg(feature = "wgsl")]
-            stacked: Stacked::default(),
+            stacked: packed::Stacked::default(),
         }
     }
 
@@ -108,27 +109,58 @@ impl Linear {
     /// - `x`: `[.., d_in]`
     /// - result: `[.., d_out]`
     pub fn forward<const N: usize>(&self, x: Tensor<N>) -> Tensor<N> {
-        let bias = self.bias.as_ref().map(Param::val);
-        if let Some(y) = self.packed_product(&x) {
-            return match bias {
-                Some(bias) => y + bias.unsqueeze(),
-                None => y,
-            };
+        #[cfg(feature = "wgsl")]
+        if let Some(y) = self.packed().and_then(|layer| packed::linear(&x, layer, None)) {
+            return y;
         }
-        let y = self.weight.product(x.clone(), bias);
+        let y = self.weight.product(x.clone(), self.bias.as_ref().map(Param::val));
         self.active().fold(y, |y, lora| lora.added(y, x.clone()))
     }
 
-    /// `x·Wᵀ` and the active deltas as one product, where the weight is packed and the device has a kernel for it.
-    #[cfg(feature = "wgsl")]
-    fn packed_product<const N: usize>(&self, x: &Tensor<N>) -> Option<Tensor<N>> {
-        let Form::Packed(packed) = &self.weight.form else { return None };
-        packed_linear(x, packed, &self.deltas, &self.stacked)
+    /// `onto` plus the layer's output: what stands beside a residual.
+    ///
+    /// # Shapes
+    /// - `x`: `[.., d_in]`
+    /// - `onto` and result: `[.., d_out]`
+    pub fn forward_onto<const N: usize>(&self, x: Tensor<N>, onto: Tensor<N>) -> Tensor<N> {
+        #[cfg(feature = "wgsl")]
+        if let Some(y) = self.packed().and_then(|layer| packed::linear(&x, layer, Some(&onto))) {
+            return y;
+        }
+        onto + self.forward(x)
     }
 
-    #[cfg(not(feature = "wgsl"))]
-    fn packed_product<const N: usize>(&self, _x: &Tensor<N>) -> Option<Tensor<N>> {
-        None
+    /// The outputs of three layers for the same input.
+    pub fn together<const N: usize>(layers: [&Self; 3], x: Tensor<N>) -> [Tensor<N>; 3] {
+        #[cfg(feature = "wgsl")]
+        if let [Some(first), Some(second), Some(third)] = layers.map(Self::packed)
+            && let Some(outputs) = packed::together(&x, [first, second, third])
+        {
+            return outputs;
+        }
+        layers.map(|layer| layer.forward(x.clone()))
+    }
+
+    /// `silu(gate(x))·up(x)`, as a feed-forward network begins.
+    pub fn gated<const N: usize>(gate: &Self, up: &Self, x: Tensor<N>) -> Tensor<N> {
+        #[cfg(feature = "wgsl")]
+        if let (Some(gate), Some(up)) = (gate.packed(), up.packed())
+            && let Some(y) = packed::gated(&x, gate, up)
+        {
+            return y;
+        }
+        swiglu(gate.forward(x.clone()), up.forward(x))
+    }
+
+    /// The layer as kernels take it, if its weight is packed and it has no bias.
+    #[cfg(feature = "wgsl")]
+    fn packed(&self) -> Option<packed::Layer<'_>> {
+        match &self.weight.form {
+            Form::Packed(packed) if self.bias.is_none() => {
+                Some(packed::Layer { packed, deltas: &self.deltas, stacked: &self.stacked })
+            }
+            _ => None,
+        }
     }
 
     /// Negative log-likelihood of `targets` under the outputs as logits, in f32, summed over the rows.

@@ -10,7 +10,7 @@ use half::f16;
 
 use crate::attend_causal::Attention;
 use crate::lora_down::Down;
-use crate::matmul_packed::{LoraColumns, LoraValues, NO_ADAPTER, Product, row_adapters};
+use crate::matmul_packed::{Form, LoraValues, NO_ADAPTER, Product, row_adapters};
 use crate::packed::{Bits, embedding_row_words, packed_words};
 use crate::{
     Elem, Launch, attend_causal, embed_rows, lora_down, matmul_packed, pooled_head, rms_norm, rotary, swiglu,
@@ -105,17 +105,17 @@ pub fn compare(expected: &[f32], actual: &[f32], tolerance: f32) -> Result<f32, 
 #[must_use]
 pub fn small(elem: Elem) -> Vec<Case> {
     let mut cases = Vec::new();
-    let lora = |segments, projections| LoraColumns { rank: 8, segments, projections };
     for bits in [Bits::Int4, Bits::Int8] {
         for inner in [96, 37] {
-            for rows in [70, 3] {
-                let product = Product { rows, cols: 133, inner, bits, elem, is_swiglu: false, lora: None };
-                cases.push(matmul(product, 1));
-                cases.push(matmul(Product { lora: Some(lora([64, 128], 3)), ..product }, 2));
+            for rank in [None, Some(8)] {
+                let of = |rows, cols, form| Product { rows, cols, inner, bits, elem, form, rank };
+                for form in [Form::Plain, Form::Residual] {
+                    cases.push(matmul(of(70, 69, form), 1));
+                    cases.push(matmul(of(3, 69, form), 2));
+                }
+                cases.push(matmul(of(65, 45, Form::Swiglu), 3));
+                cases.push(matmul(of(65, 199, Form::Qkv([64, 128])), 4));
             }
-            let gated = Product { rows: 65, cols: 45, inner, bits, elem, is_swiglu: true, lora: None };
-            cases.push(matmul(gated, 3));
-            cases.push(matmul(Product { lora: Some(lora([0; 2], 2)), ..gated }, 4));
         }
     }
     for inner in [64, 31] {
@@ -218,22 +218,32 @@ fn words(words: &[u32]) -> Buffer {
 #[must_use]
 pub fn matmul(product: Product, seed: u64) -> Case {
     let mut random = Random(seed);
-    let Product { rows, cols, inner, bits, elem, is_swiglu, lora, .. } = product;
+    let Product { rows, cols, inner, bits, elem, form, rank } = product;
     let x = random.floats(rows * inner, 1.0, elem);
-    let matrix_rows = if is_swiglu { cols.div_ceil(64) * 64 + cols } else { cols };
-    let w = random.packed(bits, [matrix_rows, inner], per_root(inner));
-    let mut buffers = vec![input(&x, elem), words(&w)];
-    let values;
-    let mut lora_values = None;
-    if let Some(lora) = lora {
-        let z = random.floats(rows * lora.rank * lora.projections, 1.0, elem);
-        let b_rows = if is_swiglu { 2 * cols } else { cols };
-        let b = random.floats(3 * b_rows * lora.rank, per_root(lora.rank), elem);
-        values = (z, b, adapters_of(rows));
-        buffers.extend([input(&values.0, elem), input(&values.1, elem), words(&row_adapters(&values.2))]);
-        lora_values = Some(LoraValues { z: &values.0, b: &values.1, row_adapters: &values.2 });
+    let matrices = match form {
+        Form::Plain | Form::Residual => vec![cols],
+        Form::Swiglu => vec![cols, cols],
+        Form::Qkv([second, third]) => vec![second, third - second, cols - third],
+    };
+    let matrices: Vec<Vec<u32>> =
+        matrices.into_iter().map(|rows| random.packed(bits, [rows, inner], per_root(inner))).collect();
+    let mut buffers = vec![input(&x, elem)];
+    buffers.extend(matrices.iter().map(|matrix| words(matrix)));
+    let values = rank.map(|rank| {
+        let z = random.floats(rows * rank * form.matrices(), 1.0, elem);
+        let b_rows = if form == Form::Swiglu { 2 * cols } else { cols };
+        (z, random.floats(3 * b_rows * rank, per_root(rank), elem), adapters_of(rows))
+    });
+    if let Some((z, b, adapters)) = &values {
+        buffers.extend([input(z, elem), input(b, elem), words(&row_adapters(adapters))]);
     }
-    let expected = matmul_packed::twin(&product, &x, &w, lora_values);
+    let lora = values.as_ref().map(|(z, b, row_adapters)| LoraValues { z, b, row_adapters });
+    let residual = random.floats(rows * cols, 1.0, elem);
+    if form == Form::Residual {
+        buffers.push(input(&residual, elem));
+    }
+    let matrices: Vec<&[u32]> = matrices.iter().map(Vec::as_slice).collect();
+    let expected = matmul_packed::twin(&product, &x, &matrices, lora, &residual);
     buffers.push(Buffer::Output { expected, elem });
     Case { launch: product.launch(), buffers, tolerance: tolerance(elem) }
 }

@@ -1,8 +1,8 @@
 //! The product with a packed matrix, a stack of LoRA deltas in it: see `wgsl/matmul_packed.wgsl`.
 //!
 //! Rows of different tasks sit in one batch: each row names its adapter, and a tile of 64 rows multiplies the adapters
-//! between the first and the last its rows name. Up to three projections of the same `x` may be one matrix, stacked
-//! along N; each then has its own columns of Z.
+//! between the first and the last its rows name. Matrices that share `x` are multiplied in one dispatch; each has its own
+//! columns of Z.
 
 use crate::packed::{Bits, unpacked};
 use crate::{Elem, Launch, Shader, vec_flag};
@@ -15,73 +15,89 @@ pub const NO_ADAPTER: u32 = u32::MAX;
 pub struct Product {
     /// Rows of `x`, M.
     pub rows: usize,
-    /// Columns of `y`: N, or F where gate and up are one matrix of twice F rows, each padded to 64.
+    /// Columns of `y`.
     pub cols: usize,
     /// Columns of `x`, K.
     pub inner: usize,
-    /// Bits of the matrix's codes.
+    /// Bits of the codes.
     pub bits: Bits,
     /// Number type of `x`, Z, B and `y`.
     pub elem: Elem,
-    /// Whether the matrix is a gate on an up projection, and `y` is `silu(gate)·up`.
-    pub is_swiglu: bool,
-    /// The deltas, if there are any.
-    pub lora: Option<LoraColumns>,
+    /// What is multiplied, and what becomes of it.
+    pub form: Form,
+    /// R of one matrix's deltas, a multiple of 4: the ranks of a stack, added up and padded with zeros. None without deltas.
+    pub rank: Option<usize>,
 }
 
-/// Shape of the extra columns.
+/// What a product is of.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct LoraColumns {
-    /// R of one projection, a multiple of 4: the ranks of a stack, added up and padded with zeros.
-    pub rank: usize,
-    /// First columns of the second and third projection, multiples of 64; N or more where there is none. With SwiGLU the
-    /// second projection is the up projection and this is not read.
-    pub segments: [usize; 2],
-    /// How many projections share `x`.
-    pub projections: usize,
+pub enum Form {
+    /// `x·Wᵀ`.
+    Plain,
+    /// `r + x·Wᵀ`.
+    Residual,
+    /// `silu(x·Gᵀ)·(x·Uᵀ)`, G and U each of `cols` rows.
+    Swiglu,
+    /// `x·Wᵀ` of three matrices side by side, each padded to a multiple of 64 columns; the first columns of the second and
+    /// the third. Columns of the padding are zero.
+    Qkv([usize; 2]),
+}
+
+impl Form {
+    /// How many matrices share `x`.
+    #[must_use]
+    pub fn matrices(self) -> usize {
+        match self {
+            Self::Plain | Self::Residual => 1,
+            Self::Swiglu => 2,
+            Self::Qkv(_) => 3,
+        }
+    }
 }
 
 impl Product {
     /// The dispatch.
     ///
     /// # Panics
-    /// If a rank is no multiple of 4, or a size exceeds 32 bits.
+    /// If the rank is no multiple of 4, or a size exceeds 32 bits.
     #[must_use]
     pub fn launch(&self) -> Launch {
         // With few rows a tile of 64 would be mostly empty.
         if self.is_few_rows() {
             return crate::matmul_rows::launch(self);
         }
-        let shader = Shader::find("matmul_packed", &self.flags());
-        let width = if self.is_swiglu { 32 } else { 64 };
+        let width = if self.form == Form::Swiglu { 32 } else { 64 };
         let groups = [word(self.cols.div_ceil(width)), word(self.rows.div_ceil(64)), 1];
-        Launch { shader, params: self.params(), groups }
+        Launch { shader: Shader::find("matmul_packed", &self.flags()), params: self.params(), groups }
     }
 
     /// Whether the kernel for few rows takes this product.
     #[must_use]
     pub fn is_few_rows(&self) -> bool {
-        self.rows <= 8 && !self.is_swiglu
+        self.rows <= 8 && self.form.matrices() == 1
     }
 
     pub(crate) fn flags(&self) -> [&'static str; 5] {
-        let lora = if self.lora.is_some() { "lora" } else { "" };
-        let swiglu = if self.is_swiglu { "swiglu" } else { "" };
-        [self.bits.flag(), self.elem.flag(), lora, swiglu, vec_flag(self.inner.is_multiple_of(4))]
+        let lora = if self.rank.is_some() { "lora" } else { "" };
+        let form = match self.form {
+            Form::Plain => "",
+            Form::Residual => "residual",
+            Form::Swiglu => "swiglu",
+            Form::Qkv(_) => "qkv",
+        };
+        [self.bits.flag(), self.elem.flag(), lora, form, vec_flag(self.inner.is_multiple_of(4))]
     }
 
     pub(crate) fn params(&self) -> Vec<u32> {
-        let none = LoraColumns { rank: 0, segments: [usize::MAX; 2], projections: 0 };
-        let lora = self.lora.unwrap_or(none);
-        assert!(lora.rank.is_multiple_of(4), "rank {} is padded to a multiple of 4", lora.rank);
-        let [second, third] = lora.segments.map(|column| u32::try_from(column).unwrap_or(u32::MAX));
-        let blocks = self.inner.div_ceil(32);
-        let z_cols = lora.rank * lora.projections;
-        [self.rows, self.cols, self.inner, blocks, lora.rank, z_cols]
-            .map(word)
-            .into_iter()
-            .chain([second, third])
-            .collect()
+        let rank = self.rank.unwrap_or(0);
+        assert!(rank.is_multiple_of(4), "rank {rank} is padded to a multiple of 4");
+        let segments = match self.form {
+            Form::Qkv(segments) => segments,
+            _ => [0; 2],
+        };
+        let z_cols = rank * self.form.matrices();
+        let sizes = [self.rows, self.cols, self.inner, self.inner.div_ceil(32), rank, z_cols];
+        sizes.into_iter().chain(segments).map(word).collect()
     }
 }
 
@@ -105,47 +121,59 @@ pub fn row_adapters(rows: &[u32]) -> Vec<u32> {
 /// Values the extra columns are made of.
 #[derive(Debug, Clone, Copy)]
 pub struct LoraValues<'a> {
-    /// `[M, R·projections]`.
+    /// `[M, R·matrices]`.
     pub z: &'a [f32],
-    /// `[S, N, R]`, scaled; N counts the rows of all projections.
+    /// `[S, N, R]`, scaled; N counts the rows of all matrices, with the padding of [`Form::Qkv`].
     pub b: &'a [f32],
     /// `[M]`.
     pub row_adapters: &'a [u32],
 }
 
-/// What the kernel computes, `[M, cols]`.
+/// What the kernel computes, `[M, cols]`; `words` are those of each matrix, `residual` is read by [`Form::Residual`] alone.
 #[must_use]
-pub fn twin(product: &Product, x: &[f32], words: &[u32], lora: Option<LoraValues<'_>>) -> Vec<f32> {
+pub fn twin(
+    product: &Product,
+    x: &[f32],
+    words: &[&[u32]],
+    lora: Option<LoraValues<'_>>,
+    residual: &[f32],
+) -> Vec<f32> {
     let Product { rows, cols, inner, .. } = *product;
-    let above = if product.is_swiglu { cols.div_ceil(64) * 64 } else { 0 }; // rows of the matrix above the up projection
-    let w = unpacked(product.bits, words, [above + cols, inner]);
-    let plain = |m: usize, n: usize| -> f32 {
-        x[m * inner..][..inner].iter().zip(&w[n * inner..][..inner]).map(|(x, w)| x * w).sum()
+    // Columns of y, or of both halves of a gated product, that each matrix begins and ends with.
+    let spans: Vec<[usize; 2]> = match product.form {
+        Form::Plain | Form::Residual => vec![[0, cols]],
+        Form::Swiglu => vec![[0, cols], [cols, 2 * cols]],
+        Form::Qkv([second, third]) => vec![[0, second], [second, third], [third, cols]],
     };
-    let delta = |m: usize, n: usize, projection: usize| -> f32 {
-        let (Some(shape), Some(values)) = (product.lora, lora) else { return 0.0 };
-        let adapter = values.row_adapters[m];
-        if adapter == NO_ADAPTER {
-            return 0.0;
-        }
-        let b_rows = if product.is_swiglu { 2 * cols } else { cols };
-        let b = &values.b[(adapter as usize * b_rows + n) * shape.rank..][..shape.rank];
-        let z = &values.z[(m * shape.projections + projection) * shape.rank..][..shape.rank];
-        z.iter().zip(b).map(|(z, b)| z * b).sum()
-    };
-    let mut y = Vec::with_capacity(rows * cols);
-    for m in 0..rows {
-        for n in 0..cols {
-            y.push(if product.is_swiglu {
-                let gate = plain(m, n) + delta(m, n, 0);
-                let up = plain(m, above + n) + delta(m, cols + n, 1);
-                gate / (1.0 + (-gate).exp()) * up
-            } else {
-                let segments = product.lora.map_or([usize::MAX; 2], |lora| lora.segments);
-                let projection = segments.iter().filter(|first| n >= **first).count();
-                plain(m, n) + delta(m, n, projection)
-            });
+    let mut wide = vec![vec![0.0; spans[spans.len() - 1][1]]; rows];
+    for (part, ([from, to], words)) in spans.iter().zip(words).enumerate() {
+        let w = unpacked(product.bits, words, [to - from, inner]);
+        for (m, y) in wide.iter_mut().enumerate() {
+            let x = &x[m * inner..][..inner];
+            for n in *from..*to {
+                let w = &w[(n - from) * inner..][..inner];
+                y[n] = x.iter().zip(w).map(|(x, w)| x * w).sum();
+                y[n] += lora.map_or(0.0, |lora| delta(product, lora, [m, n], part));
+            }
         }
     }
-    y
+    let gated = |y: Vec<f32>| (0..cols).map(|n| y[n] / (1.0 + (-y[n]).exp()) * y[cols + n]).collect();
+    let rows = wide.into_iter().enumerate().map(|(m, y)| match product.form {
+        Form::Plain | Form::Qkv(_) => y,
+        Form::Residual => y.iter().zip(&residual[m * cols..]).map(|(y, r)| y + r).collect(),
+        Form::Swiglu => gated(y),
+    });
+    rows.flatten().collect()
+}
+
+/// What the deltas of one matrix add to row `m`, column `n`.
+fn delta(product: &Product, lora: LoraValues<'_>, [m, n]: [usize; 2], part: usize) -> f32 {
+    let (adapter, rank) = (lora.row_adapters[m], product.rank.unwrap_or(0));
+    if adapter == NO_ADAPTER {
+        return 0.0;
+    }
+    let b_rows = if product.form == Form::Swiglu { 2 * product.cols } else { product.cols };
+    let b = &lora.b[(adapter as usize * b_rows + n) * rank..][..rank];
+    let z = &lora.z[(m * product.form.matrices() + part) * rank..][..rank];
+    z.iter().zip(b).map(|(z, b)| z * b).sum()
 }

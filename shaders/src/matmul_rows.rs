@@ -6,7 +6,7 @@ use crate::matmul_packed::{Product, word};
 use crate::{Launch, Shader};
 
 pub(crate) fn launch(product: &Product) -> Launch {
-    let flags = product.flags(); // without SwiGLU, which few rows do not take
+    let flags = product.flags(); // of one matrix
     Launch {
         shader: Shader::find("matmul_rows", &flags),
         params: product.params(),

@@ -8,7 +8,7 @@
 //! | `#if FLAG`, `#if !FLAG`, `#else`, `#endif` | lines kept when the permutation has the flag, or has it not |
 //! | `#for i 8`, `#endfor` | lines repeated with `{i}` replaced by 0 to 7; loops nest |
 //!
-//! `{name}` is the value of a name of the permutation, such as `{elem}`. Repeats exist because WGSL has no unrolling: an
+//! `{name}` is the value of a name of the permutation, such as `{elem}`; `{next}` counts up from 0, for bindings. Repeats exist because WGSL has no unrolling: an
 //! accumulator in an indexed array lives in memory on adapters that compile naively.
 
 use std::collections::BTreeMap;
@@ -43,7 +43,9 @@ pub fn expand(
     }
     let mut out = String::new();
     block(&whole, &definitions.flags, &definitions.values, &mut out)?;
-    Ok(out)
+    let mut parts = out.split("{next}");
+    let first = parts.next().unwrap_or_default().to_owned();
+    Ok(parts.enumerate().fold(first, |text, (count, part)| text + &count.to_string() + part))
 }
 
 type Line = (usize, String);
@@ -123,6 +125,11 @@ fn substitute(line: &str, number: usize, values: &BTreeMap<String, String>) -> R
             rest = &rest[open + 1..];
             continue;
         }
+        if name == "next" {
+            out.push_str(&rest[..after + 1]);
+            rest = &rest[after + 1..];
+            continue;
+        }
         let value = values.get(&name).ok_or(format!("line {number}: no value for {{{name}}}"))?;
         out.push_str(&rest[..open]);
         out.push_str(value);
@@ -159,6 +166,12 @@ mod tests {
         let expected = "c00 = f16(0); if x {y = 1;}\nc01 = f16(0); if x {y = 1;}\n\
                         c10 = f16(0); if x {y = 1;}\nc11 = f16(0); if x {y = 1;}\nfn f() {}\n";
         assert_eq!(expanded(text, &[]).as_deref(), Ok(expected));
+    }
+
+    #[test]
+    fn bindings_are_counted_in_the_order_they_stand() {
+        let text = "#if A\nx({next})\n#endif\n#if !A\ny({next})\n#endif\nz({next})";
+        assert_eq!(expanded(text, &["A"]).as_deref(), Ok("x(0)\nz(1)\n"));
     }
 
     #[test]

@@ -8,7 +8,7 @@ mod gpu;
 use clinlora_shaders::attend_causal::MOST_WIDTH;
 use clinlora_shaders::cases::{self, Case};
 use clinlora_shaders::lora_down::Down;
-use clinlora_shaders::matmul_packed::{LoraColumns, Product};
+use clinlora_shaders::matmul_packed::{Form, Product};
 use clinlora_shaders::packed::Bits;
 use clinlora_shaders::{Elem, SHADERS};
 use gpu::Gpu;
@@ -45,15 +45,13 @@ fn products_equal_their_twins_at_any_size() {
     for (rows, cols, inner) in
         [(1, 1, 1), (31, 33, 32), (64, 64, 64), (65, 131, 97), (9, 257, 288), (129, 67, 31)]
     {
-        for bits in [Bits::Int4, Bits::Int8] {
-            for elem in [Elem::F32, Elem::F16] {
-                for is_swiglu in [false, true] {
-                    for rank in [None, Some(4), Some(20)] {
-                        let lora = rank.map(|rank| LoraColumns { rank, segments: [64, 128], projections: 3 });
-                        seed += 1;
-                        let product = Product { rows, cols, inner, bits, elem, is_swiglu, lora };
-                        cases.push(cases::matmul(product, seed));
-                    }
+        for (bits, elem) in [(Bits::Int4, Elem::F32), (Bits::Int8, Elem::F32), (Bits::Int4, Elem::F16)] {
+            for form in [Form::Plain, Form::Residual, Form::Swiglu, Form::Qkv([64, 192])] {
+                for rank in [None, Some(4), Some(20)] {
+                    // Three matrices side by side are wider than two of them.
+                    let cols = if form.matrices() == 3 { cols + 192 } else { cols };
+                    seed += 1;
+                    cases.push(cases::matmul(Product { rows, cols, inner, bits, elem, form, rank }, seed));
                 }
             }
         }
@@ -101,19 +99,18 @@ fn a_wrong_answer_is_noticed() {
 #[ignore = "prints figures; needs a quiet machine"]
 fn speed_beside_the_plain_product() {
     let gpu = Gpu::new();
-    let rank_16 = LoraColumns { rank: 16, segments: [usize::MAX; 2], projections: 1 };
     for [rows, cols, inner] in [[128, 288, 288], [128, 768, 288], [128, 288, 768], [512, 768, 288]] {
         let plain = gpu.time_plain([rows, cols, inner], 5);
         let gflops = 2e-9 * f64::from(rows * cols * inner) / plain.as_secs_f64();
         println!("[{rows}, {cols}, {inner}]: plain {plain:.1?}, {gflops:.2} GFLOP/s");
         for bits in [Bits::Int4, Bits::Int8] {
             for elem in [Elem::F32, Elem::F16] {
-                for lora in [None, Some(rank_16)] {
+                for rank in [None, Some(16)] {
                     if elem == Elem::F16 && !gpu.has_f16() {
                         continue;
                     }
                     let [rows, cols, inner] = [rows, cols, inner].map(|size| size as usize);
-                    let product = Product { rows, cols, inner, bits, elem, is_swiglu: false, lora };
+                    let product = Product { rows, cols, inner, bits, elem, form: Form::Plain, rank };
                     let case = cases::matmul(product, 1);
                     let time = gpu.time(&case, 5);
                     let ratio = time.as_secs_f64() / plain.as_secs_f64();

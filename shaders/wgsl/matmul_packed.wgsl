@@ -2,8 +2,10 @@
 //
 // Tiles of 64 rows by 64 columns, 64 threads, one step of K a group of 32. In loading, thread t brings row t of both
 // tiles, dequantised once; in multiplying, thread (tx, ty) owns rows 8i+ty and columns 8j+tx, so neighbours read
-// neighbouring vectors of workgroup memory. Sums are f32 whatever the tiles are. With SWIGLU the weight is a gate stacked
-// on an up projection: a tile is 32 columns of each, and y = silu(gate)·up.
+// neighbouring vectors of workgroup memory. Sums are f32 whatever the tiles are.
+//
+// RESIDUAL adds r to y. SWIGLU multiplies a gate and an up projection: a tile is 32 columns of each, and y =
+// silu(gate)·up. QKV multiplies three matrices, whose columns stand side by side in y, each padded to a multiple of 64.
 //
 // Dispatch: x = ceil(N / 64), or ceil(F / 32) with SWIGLU; y = ceil(M / 64).
 #if F16
@@ -12,31 +14,38 @@ enable f16;
 
 struct Params {
     rows: u32,      // M
-    cols: u32,      // N, or F with SWIGLU
+    cols: u32,      // N, F with SWIGLU, all columns and their padding with QKV
     inner: u32,     // K
     blocks_k: u32,  // ceil(K / 32)
     rank: u32,      // R, a multiple of 4
     z_cols: u32,    // columns of Z: R for each projection that shares x
-    segment_1: u32, // first column of the second projection, a multiple of 64
-    segment_2: u32, // first column of the third projection
+    segment_1: u32, // first column of the second matrix with QKV, a multiple of 64
+    segment_2: u32, // first column of the third matrix
 }
 
 #if VEC
-@group(0) @binding(0) var<storage, read> x: array<vec4<{elem}>>; // [M, K/4]
+@group(0) @binding({next}) var<storage, read> x: array<vec4<{elem}>>; // [M, K/4]
 #else
-@group(0) @binding(0) var<storage, read> x: array<{elem}>; // [M, K]
+@group(0) @binding({next}) var<storage, read> x: array<{elem}>; // [M, K]
 #endif
-@group(0) @binding(1) var<storage, read> w: array<u32>; // [N/64, K/32] blocks
+@group(0) @binding({next}) var<storage, read> w: array<u32>; // [N/64, K/32] blocks
+#if SWIGLU
+@group(0) @binding({next}) var<storage, read> w1: array<u32>; // [F/64, K/32] blocks, the up projection
+#endif
+#if QKV
+@group(0) @binding({next}) var<storage, read> w1: array<u32>; // [N1/64, K/32] blocks
+@group(0) @binding({next}) var<storage, read> w2: array<u32>; // [N2/64, K/32] blocks
+#endif
 #if LORA
-@group(0) @binding(2) var<storage, read> z: array<vec4<{elem}>>; // [M, z_cols/4]
-@group(0) @binding(3) var<storage, read> b: array<vec4<{elem}>>; // [S, N, R/4], scaled
-@group(0) @binding(4) var<storage, read> adapters: array<u32>; // [M] adapter of a row, then [M/64, 2] first and last of a tile
-@group(0) @binding(5) var<storage, read_write> y: array<{elem}>; // [M, cols]
-@group(0) @binding(6) var<uniform> p: Params;
-#else
-@group(0) @binding(2) var<storage, read_write> y: array<{elem}>; // [M, cols]
-@group(0) @binding(3) var<uniform> p: Params;
+@group(0) @binding({next}) var<storage, read> z: array<vec4<{elem}>>; // [M, z_cols/4]
+@group(0) @binding({next}) var<storage, read> b: array<vec4<{elem}>>; // [S, N, R/4], scaled
+@group(0) @binding({next}) var<storage, read> adapters: array<u32>; // [M] adapter of a row, then [M/64, 2] first and last of a tile
 #endif
+#if RESIDUAL
+@group(0) @binding({next}) var<storage, read> r: array<{elem}>; // [M, cols]
+#endif
+@group(0) @binding({next}) var<storage, read_write> y: array<{elem}>; // [M, cols]
+@group(0) @binding({next}) var<uniform> p: Params;
 
 const WG_SIZE = 64u;
 
@@ -68,11 +77,18 @@ fn main(@builtin(workgroup_id) tile: vec3<u32>, @builtin(local_invocation_index)
     let x_from = min(x_row, p.rows - 1u);
 #if SWIGLU
     let col_0 = tile.x * 32u;
-    let gate_rows = (p.cols + 63u) / 64u * 64u;
-    let w_row = col_0 + (t & 31u) + select(0u, gate_rows, t >= 32u);
+    let part = t >> 5u;
+    let w_row = col_0 + (t & 31u);
 #else
     let col_0 = tile.x * 64u;
+#if QKV
+    let part = select(0u, 1u, col_0 >= p.segment_1) + select(0u, 1u, col_0 >= p.segment_2);
+    let part_0 = select(0u, select(p.segment_1, p.segment_2, part == 2u), part > 0u);
+    let w_row = col_0 - part_0 + t;
+#else
+    let part = 0u;
     let w_row = col_0 + t;
+#endif
 #endif
     let w_blocks = (w_row >> 6u) * p.blocks_k;
     let w_in = w_row & 63u;
@@ -91,30 +107,33 @@ fn main(@builtin(workgroup_id) tile: vec3<u32>, @builtin(local_invocation_index)
         }
 #endfor
         let block = (w_blocks + g) * BLOCK_WORDS;
-        let scale = scale_at(block, w_in);
+        let scale = scale_at(part, block, w_in);
         let words = block + w_in * WORDS_A_ROW;
 #if INT4
 #for k 4
-        let word_{k} = w[words + {k}u];
+        let word_{k} = word_at(part, words + {k}u);
         sh_w[{k} * 128 + t] = vec4<{elem}>(codes_low(word_{k}) * scale);
         sh_w[{k} * 128 + 64 + t] = vec4<{elem}>(codes_high(word_{k}) * scale);
 #endfor
 #else
 #for k 8
-        sh_w[{k} * 64 + t] = vec4<{elem}>(codes(w[words + {k}u]) * scale);
+        sh_w[{k} * 64 + t] = vec4<{elem}>(codes(word_at(part, words + {k}u)) * scale);
 #endfor
 #endif
         workgroupBarrier();
-        for (var k = 0u; k < 8u; k++) {
-            let at_x = k * 64u + ty;
-            let at_w = k * 64u + tx;
+        // Two vectors of K a turn: a sum is then touched half as often.
+        for (var k = 0u; k < 4u; k++) {
+            let at_x = k * 128u + ty;
+            let at_w = k * 128u + tx;
 #for i 8
-            let x{i} = sh_x[at_x + {i}u * 8u];
             let w{i} = sh_w[at_w + {i}u * 8u];
+            let v{i} = sh_w[at_w + 64u + {i}u * 8u];
 #endfor
 #for i 8
+            let x{i} = sh_x[at_x + {i}u * 8u];
+            let u{i} = sh_x[at_x + 64u + {i}u * 8u];
 #for j 8
-            c{i}_{j} += f32(dot(x{i}, w{j}));
+            c{i}_{j} += f32(dot(x{i}, w{j})) + f32(dot(u{i}, v{j}));
 #endfor
 #endfor
         }
@@ -128,13 +147,12 @@ fn main(@builtin(workgroup_id) tile: vec3<u32>, @builtin(local_invocation_index)
     let mine = select(0xffffffffu, adapters[x_from], x_live);
 #if SWIGLU
     let b_rows = 2u * p.cols;
-    let b_live = col_0 + (t & 31u) < p.cols;
-    let b_row = select(0u, col_0 + (t & 31u) + select(0u, p.cols, t >= 32u), b_live);
+    let b_live = w_row < p.cols;
+    let b_row = select(0u, w_row + part * p.cols, b_live);
 #else
     let b_rows = p.cols;
-    let b_live = w_row < p.cols;
-    let b_row = select(0u, w_row, b_live);
-    let segment = select(0u, p.rank, w_row >= p.segment_1) + select(0u, p.rank, w_row >= p.segment_2);
+    let b_live = col_0 + t < p.cols;
+    let b_row = select(0u, col_0 + t, b_live);
 #endif
     let r4s = p.rank / 4u;
     for (var s = first; s <= last; s++) {
@@ -145,7 +163,7 @@ fn main(@builtin(workgroup_id) tile: vec3<u32>, @builtin(local_invocation_index)
             sh_x[t] = select(vec4<{elem}>(0.0), z[x_from * (p.z_cols / 4u) + r4], z_live);
             sh_x[64u + t] = select(vec4<{elem}>(0.0), z[x_from * (p.z_cols / 4u) + r4s + r4], z_live);
 #else
-            let z_at = x_from * (p.z_cols / 4u) + (segment / 4u) + r4;
+            let z_at = x_from * (p.z_cols / 4u) + part * r4s + r4;
             sh_x[t] = select(vec4<{elem}>(0.0), z[z_at], mine == s);
 #endif
             sh_w[t] = select(vec4<{elem}>(0.0), b[(s * b_rows + b_row) * r4s + r4], b_live);
@@ -188,7 +206,11 @@ fn main(@builtin(workgroup_id) tile: vec3<u32>, @builtin(local_invocation_index)
         if (col_0 + 24u + tx < p.cols) { y[at + 24u] = {elem}(c{i}_3 / (1.0 + exp(-c{i}_3)) * c{i}_7); }
 #else
 #for j 8
+#if RESIDUAL
+        if (col_0 + {j}u * 8u + tx < p.cols) { y[at + {j}u * 8u] = r[at + {j}u * 8u] + {elem}(c{i}_{j}); }
+#else
         if (col_0 + {j}u * 8u + tx < p.cols) { y[at + {j}u * 8u] = {elem}(c{i}_{j}); }
+#endif
 #endfor
 #endif
     }

@@ -1,4 +1,4 @@
-// y = x·Wᵀ of packed W (+ Z·Bᵀ of each row's adapter) for few rows: the last token of each note, in the last layer.
+// y = x·Wᵀ of packed W (+ Z·Bᵀ of each row's adapter, + r with RESIDUAL) for few rows: the last token of each note, in the last layer.
 //
 // Reading W is all the work there is, so every word is read once and in order: a workgroup takes 64 columns, a block of
 // the layout, and four rows; thread (column, slice) walks every fourth group of K, and the four slices of a sum meet in
@@ -16,26 +16,26 @@ struct Params {
     blocks_k: u32,  // ceil(K / 32)
     rank: u32,      // R, a multiple of 4
     z_cols: u32,    // columns of Z
-    segment_1: u32, // first column of the second projection, a multiple of 64
-    segment_2: u32, // first column of the third projection
+    segment_1: u32, // not read
+    segment_2: u32, // not read
 }
 
 #if VEC
-@group(0) @binding(0) var<storage, read> x: array<vec4<{elem}>>; // [M, K/4]
+@group(0) @binding({next}) var<storage, read> x: array<vec4<{elem}>>; // [M, K/4]
 #else
-@group(0) @binding(0) var<storage, read> x: array<{elem}>; // [M, K]
+@group(0) @binding({next}) var<storage, read> x: array<{elem}>; // [M, K]
 #endif
-@group(0) @binding(1) var<storage, read> w: array<u32>; // [N/64, K/32] blocks
+@group(0) @binding({next}) var<storage, read> w: array<u32>; // [N/64, K/32] blocks
 #if LORA
-@group(0) @binding(2) var<storage, read> z: array<vec4<{elem}>>; // [M, z_cols/4]
-@group(0) @binding(3) var<storage, read> b: array<vec4<{elem}>>; // [S, N, R/4], scaled
-@group(0) @binding(4) var<storage, read> adapters: array<u32>; // [M] adapter of a row; none where it has no place in a tile's range
-@group(0) @binding(5) var<storage, read_write> y: array<{elem}>; // [M, N]
-@group(0) @binding(6) var<uniform> p: Params;
-#else
-@group(0) @binding(2) var<storage, read_write> y: array<{elem}>; // [M, N]
-@group(0) @binding(3) var<uniform> p: Params;
+@group(0) @binding({next}) var<storage, read> z: array<vec4<{elem}>>; // [M, z_cols/4]
+@group(0) @binding({next}) var<storage, read> b: array<vec4<{elem}>>; // [S, N, R/4], scaled
+@group(0) @binding({next}) var<storage, read> adapters: array<u32>; // [M] adapter of a row; none where it has no place in a tile's range
 #endif
+#if RESIDUAL
+@group(0) @binding({next}) var<storage, read> r: array<{elem}>; // [M, N]
+#endif
+@group(0) @binding({next}) var<storage, read_write> y: array<{elem}>; // [M, N]
+@group(0) @binding({next}) var<uniform> p: Params;
 
 const WG_SIZE = 256u;
 
@@ -56,7 +56,7 @@ fn main(@builtin(workgroup_id) tile: vec3<u32>, @builtin(local_invocation_index)
 #endfor
     for (var g = slice; g < p.blocks_k; g += 4u) {
         let block = (tile.x * p.blocks_k + g) * BLOCK_WORDS;
-        let scale = scale_at(block, column);
+        let scale = scale_at(0u, block, column);
         let words = block + column * WORDS_A_ROW;
 #for i 4
         var s{i} = 0.0;
@@ -108,13 +108,16 @@ fn main(@builtin(workgroup_id) tile: vec3<u32>, @builtin(local_invocation_index)
     let adapter = adapters[row];
     let tile_64 = p.rows + 2u * (row >> 6u);
     if (adapter >= adapters[tile_64] && adapter <= adapters[tile_64 + 1u]) {
-        let segment = select(0u, p.rank, n >= p.segment_1) + select(0u, p.rank, n >= p.segment_2);
-        let z_from = row * (p.z_cols / 4u) + segment / 4u;
+        let z_from = row * (p.rank / 4u);
         let b_from = (adapter * p.cols + n) * (p.rank / 4u);
         for (var r4 = 0u; r4 < p.rank / 4u; r4++) {
             sum += dot(vec4<f32>(z[z_from + r4]), vec4<f32>(b[b_from + r4]));
         }
     }
 #endif
+#if RESIDUAL
+    y[row * p.cols + n] = r[row * p.cols + n] + {elem}(sum);
+#else
     y[row * p.cols + n] = {elem}(sum);
+#endif
 }

@@ -11,9 +11,21 @@ const WORDS_A_ROW = 8u;
 #endif
 const BLOCK_WORDS = 64u * WORDS_A_ROW + 32u;
 
+// A word of the matrix `part` of those that share x.
+fn word_at(part: u32, at: u32) -> u32 {
+#if QKV
+    if (part == 1u) { return w1[at]; }
+    if (part == 2u) { return w2[at]; }
+#endif
+#if SWIGLU
+    if (part == 1u) { return w1[at]; }
+#endif
+    return w[at];
+}
+
 // Scale of row `row` (0 to 63) of the block that begins at word `block`.
-fn scale_at(block: u32, row: u32) -> f32 {
-    let pair = unpack2x16float(w[block + 64u * WORDS_A_ROW + (row >> 1u)]);
+fn scale_at(part: u32, block: u32, row: u32) -> f32 {
+    let pair = unpack2x16float(word_at(part, block + 64u * WORDS_A_ROW + (row >> 1u)));
     return select(pair.x, pair.y, (row & 1u) == 1u);
 }
 

@@ -72,7 +72,26 @@ pub(crate) fn browser() -> Result<(), String> {
     }
     let advice = "the browser suite needs the programs `chromium` and `chromedriver`: on Debian or Ubuntu \
                   `apt-get install chromium chromium-driver`, elsewhere from your system's packages";
-    if !is_there("apt-get") {
+    install(&["chromium", "chromium-driver"], advice)
+}
+
+/// Installs a Vulkan driver for machines without a GPU where there is no driver at all: the kernels' suite needs one.
+pub(crate) fn vulkan() -> Result<(), String> {
+    let folders = ["/usr/share/vulkan/icd.d", "/etc/vulkan/icd.d", "/usr/local/share/vulkan/icd.d"];
+    let has_driver =
+        folders.iter().any(|folder| fs::read_dir(folder).is_ok_and(|mut files| files.next().is_some()));
+    // Elsewhere than on Linux the system brings its own, or a loader that this cannot look into.
+    if has_driver || !cfg!(target_os = "linux") || std::env::var_os("VK_ICD_FILENAMES").is_some() {
+        return Ok(());
+    }
+    let advice = "the suite of the kernels needs a Vulkan driver: on Debian or Ubuntu `apt-get install \
+                  mesa-vulkan-drivers`, elsewhere from your system's packages";
+    install(&["mesa-vulkan-drivers", "libvulkan1"], advice)
+}
+
+/// Installs Debian's packages, or says what to do.
+fn install(packages: &[&str], advice: &str) -> Result<(), String> {
+    if output(Command::new("apt-get").arg("--version")).is_none() {
         return Err(advice.to_owned());
     }
     let administrator = output(Command::new("id").arg("-u")).is_some_and(|id| id.trim() == "0");
@@ -83,9 +102,8 @@ pub(crate) fn browser() -> Result<(), String> {
         }
         run(command.args(arguments).env("DEBIAN_FRONTEND", "noninteractive"))
     };
+    let options = ["install", "-y", "-qq", "--no-install-recommends"];
     apt(&["update", "-qq"])
-        .and_then(|()| {
-            apt(&["install", "-y", "-qq", "--no-install-recommends", "chromium", "chromium-driver"])
-        })
+        .and_then(|()| apt(&[&options, packages].concat()))
         .map_err(|e| format!("{e}\n{advice}"))
 }

@@ -9,9 +9,11 @@ use crate::shell::{cargo, root, run};
 /// is too slow to test with.
 const PROFILE: [&str; 3] = ["--locked", "--profile", "checked"];
 
-/// Runs every suite: native tests and documentation tests, then the model in a browser.
+/// Runs every suite: native tests and documentation tests, the kernels on a Vulkan device among them, then the model in a
+/// browser.
 pub(crate) fn test() -> Result<(), String> {
     setup::wasm_target()?;
+    setup::vulkan()?;
     run(cargo().args(["test", "--workspace"]).args(PROFILE))?;
     setup::browser()?;
     let runner = setup::WASM_TEST_RUNNER.install()?;

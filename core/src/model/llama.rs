@@ -13,7 +13,6 @@ use super::norm::RmsNorm;
 use super::rope::{Rope, RopeTables};
 use crate::config::LlamaConfig;
 use crate::kernels::attention::causal_attention;
-use crate::kernels::swiglu::swiglu;
 use crate::linear::Linear;
 use crate::params::{Visitor, Walk};
 use crate::peft::adaption_prompt::AdaptionPrompt;
@@ -336,9 +335,9 @@ impl Block {
         layer: usize,
     ) -> Tensor<3> {
         let normed = self.input_layernorm.forward(x.clone());
-        let attended = self.self_attn.forward(normed, chosen, surroundings, layer);
-        let x = chosen.map_or(x.clone(), |chosen| chosen.of(x)) + attended;
-        x.clone() + self.mlp.forward(self.post_attention_layernorm.forward(x))
+        let onto = chosen.map_or(x.clone(), |chosen| chosen.of(x));
+        let x = self.self_attn.forward(normed, onto, chosen, surroundings, layer);
+        self.mlp.forward(self.post_attention_layernorm.forward(x.clone()), x)
     }
 }
 
@@ -359,22 +358,28 @@ impl Attention {
         }
     }
 
+    /// Of every token, or of the `chosen` ones alone, added to `onto`.
     fn forward(
         &self,
         x: Tensor<3>,
+        onto: Tensor<3>,
         chosen: Option<&Chosen>,
         surroundings: &Surroundings,
         layer: usize,
     ) -> Tensor<3> {
         let rope = &surroundings.rope;
-        let (asking, turn) = match chosen {
-            None => (x.clone(), rope),
-            Some(chosen) => (chosen.of(x.clone()), &chosen.rope),
+        let [b, t, _] = onto.dims();
+        let turn = chosen.map_or(rope, |chosen| &chosen.rope);
+        let [q, k, v] = match chosen {
+            None => Linear::together([&self.q_proj, &self.k_proj, &self.v_proj], x),
+            Some(chosen) => {
+                let q = self.q_proj.forward(chosen.of(x.clone()));
+                [q, self.k_proj.forward(x.clone()), self.v_proj.forward(x)]
+            }
         };
-        let [b, t, _] = asking.dims();
-        let q = self.heads(self.q_proj.forward(asking), self.num_heads); // [B, H, T, E]
-        let k = self.heads(self.k_proj.forward(x.clone()), self.num_key_value_heads); // [B, K, T, E]
-        let v = self.heads(self.v_proj.forward(x), self.num_key_value_heads); // [B, K, T, E]
+        let q = self.heads(q, self.num_heads); // [B, H, T, E]
+        let k = self.heads(k, self.num_key_value_heads); // [B, K, T, E]
+        let v = self.heads(v, self.num_key_value_heads); // [B, K, T, E]
         let (q, k) = (turn.rotate(q), rope.rotate(k));
         let (k, v) = match surroundings.before.get(layer) {
             Some((keys, values)) => (behind(keys, k), behind(values, v)), // [B, K, S + T, E]
@@ -391,7 +396,8 @@ impl Attention {
         }; // [B, H, T, E]
         let active = self.prompts.iter().filter(|prompt| prompt.is_active());
         let mixed = active.fold(mixed, |mixed, prompt| mixed + self.attend(q.clone(), prompt));
-        self.o_proj.forward(mixed.swap_dims(1, 2).reshape([b, t, self.num_heads * self.head_dim]))
+        let mixed = mixed.swap_dims(1, 2).reshape([b, t, self.num_heads * self.head_dim]);
+        self.o_proj.forward_onto(mixed, onto)
     }
 
     /// What the queries find in a prompt of the layer's own, `[B, H, T, E]`.
@@ -437,9 +443,10 @@ impl Mlp {
         }
     }
 
-    fn forward(&self, x: Tensor<3>) -> Tensor<3> {
-        let gated = swiglu(self.gate_proj.forward(x.clone()), self.up_proj.forward(x)); // [B, T, F]
-        self.down_proj.forward(gated)
+    /// Added to `onto`.
+    fn forward(&self, x: Tensor<3>, onto: Tensor<3>) -> Tensor<3> {
+        let gated = Linear::gated(&self.gate_proj, &self.up_proj, x); // [B, T, F]
+        self.down_proj.forward_onto(gated, onto)
     }
 }
 

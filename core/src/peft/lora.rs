@@ -188,12 +188,6 @@ impl Lora {
         }
     }
 
-    /// Rank.
-    #[cfg(feature = "wgsl")]
-    pub(crate) fn rank(&self) -> usize {
-        self.a.lazy_shape()[0]
-    }
-
     /// Whether it acts on a row of the batch.
     #[cfg(feature = "wgsl")]
     pub(crate) fn acts_on(&self, row: usize) -> bool {

@@ -5,8 +5,8 @@ use std::pin::pin;
 use std::task::{Context, Poll, Waker};
 use std::time::{Duration, Instant};
 
-use clinlora_shaders::cases::{Buffer, Case, compare, read_floats};
 use clinlora_shaders::Access;
+use clinlora_shaders::cases::{Buffer, Case, compare, read_floats};
 use wgpu::{BufferUsages, PollType};
 
 /// The device and its queue.
@@ -85,7 +85,12 @@ impl Gpu {
     }
 
     /// A pipeline and its bindings, ready to be dispatched.
-    fn prepare(&self, name: &str, source: &str, buffers: &[wgpu::Buffer]) -> (wgpu::ComputePipeline, wgpu::BindGroup) {
+    fn prepare(
+        &self,
+        name: &str,
+        source: &str,
+        buffers: &[wgpu::Buffer],
+    ) -> (wgpu::ComputePipeline, wgpu::BindGroup) {
         let scope = self.device.push_error_scope(wgpu::ErrorFilter::Validation);
         let module = self.device.create_shader_module(wgpu::ShaderModuleDescriptor {
             label: Some(name),
@@ -96,7 +101,11 @@ impl Gpu {
             layout: None,
             module: &module,
             entry_point: Some("main"),
-            compilation_options: wgpu::PipelineCompilationOptions::default(),
+            // As Burn compiles them: each kernel writes workgroup memory before it reads it.
+            compilation_options: wgpu::PipelineCompilationOptions {
+                zero_initialize_workgroup_memory: false,
+                ..Default::default()
+            },
             cache: None,
         });
         let entries: Vec<_> = (0..)
@@ -195,7 +204,8 @@ impl Gpu {
         let mut buffers = [rows * inner, cols * inner, rows * cols]
             .map(|count| self.buffer(&floats(count), BufferUsages::STORAGE))
             .to_vec();
-        let params: Vec<u8> = [rows, cols, inner, 0].iter().flat_map(|word: &u32| word.to_le_bytes()).collect();
+        let params: Vec<u8> =
+            [rows, cols, inner, 0].iter().flat_map(|word: &u32| word.to_le_bytes()).collect();
         buffers.push(self.buffer(&params, BufferUsages::UNIFORM));
         let prepared = self.prepare("plain_gemm", include_str!("plain_gemm.wgsl"), &buffers);
         self.time_prepared([cols / 32, rows / 32, 1], &prepared, runs)

@@ -13,7 +13,7 @@ use super::{elem, empty, is_usable, launch, takes_wgsl};
 #[expect(clippy::cast_possible_truncation, reason = "an epsilon is meant to be f32")]
 pub(in super::super) fn rms_norm(x: &CubeTensor, gain: &CubeTensor, eps: f64) -> Option<CubeTensor> {
     let elem = elem(x).filter(|_| takes_wgsl(&x.client) && gain.dtype == x.dtype)?;
-    let shape: Vec<usize> = x.shape().iter().copied().collect();
+    let shape: Vec<usize> = x.shape().to_vec();
     let (inner, rows) = (*shape.last()?, shape[..shape.len() - 1].iter().product());
     let call = norm::launch(rows, inner, eps as f32, false, elem);
     if !is_usable(&x.client, call.shader) {
@@ -43,7 +43,7 @@ pub(in super::super) fn rotary(x: &CubeTensor, cos: &CubeTensor, sin: &CubeTenso
 /// See [`swiglu`](super::super::swiglu::swiglu).
 pub(in super::super) fn swiglu(gate: &CubeTensor, up: &CubeTensor) -> Option<CubeTensor> {
     let elem = elem(gate).filter(|_| takes_wgsl(&gate.client) && up.dtype == gate.dtype)?;
-    let shape: Vec<usize> = gate.shape().iter().copied().collect();
+    let shape: Vec<usize> = gate.shape().to_vec();
     let call = gated::launch(shape.iter().product(), elem);
     if !is_usable(&gate.client, call.shader) {
         return None;
@@ -68,26 +68,15 @@ pub(in super::super) fn causal_attention(
         return None;
     }
     // A head's own elements are neighbours.
-    let in_heads =
-        |x: &CubeTensor| if strides(x)[3] == 1 { x.clone() } else { into_contiguous(x.clone()) };
+    let in_heads = |x: &CubeTensor| if strides(x)[3] == 1 { x.clone() } else { into_contiguous(x.clone()) };
     let (q, k, v) = (in_heads(q), in_heads(k), in_heads(v));
     let outer = |x: &CubeTensor| {
         let [note, head, token, _] = strides(x);
         [note, head, token]
     };
     let (q_strides, k_strides, v_strides) = (outer(&q), outer(&k), outer(&v));
-    let shape = Attention {
-        notes,
-        heads,
-        kv_heads,
-        tokens,
-        keys,
-        width,
-        q_strides,
-        k_strides,
-        v_strides,
-        elem,
-    };
+    let shape =
+        Attention { notes, heads, kv_heads, tokens, keys, width, q_strides, k_strides, v_strides, elem };
     let call = shape.launch();
     if !is_usable(&q.client, call.shader) {
         return None;

@@ -74,8 +74,7 @@ fn launch(client: &Client, launch: Launch, tensors: &[&CubeTensor]) {
     debug_assert_eq!(tensors.len() + 1, shader.bindings.len(), "{}", shader.name);
     let buffers = tensors.iter().map(|tensor| tensor.handle.clone().binding()).collect();
     let info = params.chunks_exact(2).map(|pair| u64::from(pair[0]) | (u64::from(pair[1]) << 32)).collect();
-    let arguments =
-        KernelArguments::new().with_buffers(buffers).with_info(MetadataBindingInfo::custom(info));
+    let arguments = KernelArguments::new().with_buffers(buffers).with_info(MetadataBindingInfo::custom(info));
     let kernel = SourceKernel::new(Source(shader), dim(shader));
     client.launch(Box::new(kernel), CubeCount::Static(x, y, z), arguments);
 }

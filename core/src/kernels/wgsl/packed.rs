@@ -1,20 +1,21 @@
-//! The product with a packed matrix, the active LoRA deltas in it: two dispatches with deltas, one without.
+//! Products with packed matrices, the active LoRA deltas in them: one dispatch, and one more with deltas.
+//!
+//! What a product reads comes as lists and options, which Burn's extension traits do not carry; so this takes the tensors
+//! of the device out of Burn's, launches, and puts the result back.
 //!
 //! Rows of a batch fall into stacks, the sets of adapters that act on them. A [`Stacked`] keeps what the kernels read of
-//! the deltas of one layer: the `A` of each stack, one under the other, its scaled `B`, side by side, and the stack of each
-//! row. It is made when first asked for, and again when adapters or their rows have changed.
+//! the deltas: for each stack the `A` of every matrix, one under the other, the scaled `B`, and the stack of each row. It is
+//! made when first asked for, and again when a delta or the shape of the batch has changed.
 
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 
-use burn::backend::tensor::{FloatTensor, IntTensor};
-#[cfg(feature = "fusion")]
-use burn::backend::Shape;
-use burn::backend::{Backend, Dispatch, DispatchDevice, TensorMetadata as _, backend_extension};
-use burn::tensor::{DType, Int, Tensor, TensorData};
-use burn_cubecl::CubeBackend;
+use burn::backend::{BackendTensor, DispatchAutodiffContext, DispatchTensor, DispatchTensorKind};
+use burn::tensor::{DType, Device, Int, Tensor, TensorData};
 use burn_cubecl::kernel::into_contiguous;
+use burn_cubecl::tensor::CubeTensor;
 use clinlora_shaders::lora_down::Down;
-use clinlora_shaders::matmul_packed::{LoraColumns, NO_ADAPTER, Product, row_adapters};
+use clinlora_shaders::matmul_packed::{Form, NO_ADAPTER, Product, row_adapters};
 use clinlora_shaders::packed::Bits as CodeBits;
 
 use super::{elem, empty, is_usable, launch, takes_wgsl};
@@ -24,138 +25,126 @@ use crate::quant::{Bits, Packed};
 /// Ranks are padded to a multiple of this.
 const RANK: usize = 8;
 
-/// `x·Wᵀ`, and with the active deltas, in one call. `x` is `[M, d_in]`, the words are those of [`Packed`]; `a` is `[S, R, d_in]`
-/// padded to a multiple of four columns, `b` `[S, d_out, R]`, and `adapters` what
-/// [`row_adapters`](clinlora_shaders::matmul_packed::row_adapters) makes.
-#[backend_extension(Cube, Fusion: cfg(feature = "fusion"))]
-trait PackedOps: Backend {
-    #[fusion(dtype = x, shape = out_shape(x, d_out))]
-    fn packed_product(
-        x: FloatTensor<Self>,
-        words: IntTensor<Self>,
-        d_out: usize,
-        is_int4: bool,
-    ) -> FloatTensor<Self>;
-
-    #[fusion(dtype = x, shape = out_shape(x, d_out))]
-    fn packed_lora_product(
-        x: FloatTensor<Self>,
-        words: IntTensor<Self>,
-        a: FloatTensor<Self>,
-        b: FloatTensor<Self>,
-        adapters: IntTensor<Self>,
-        d_out: usize,
-        is_int4: bool,
-    ) -> FloatTensor<Self>;
+/// A packed layer: its weight, its deltas, and what is kept of them.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Layer<'a> {
+    pub(crate) packed: &'a Packed,
+    pub(crate) deltas: &'a [Lora],
+    pub(crate) stacked: &'a Stacked,
 }
 
-#[cfg(feature = "fusion")]
-fn out_shape(x: &Shape, d_out: &usize) -> Shape {
-    Shape::from(vec![x[0], *d_out])
-}
-
-fn product(x: &burn_cubecl::tensor::CubeTensor, d_out: usize, is_int4: bool, rank: Option<usize>) -> Product {
-    let [rows, inner] = x.shape().dims::<2>();
-    Product {
-        rows,
-        cols: d_out,
-        inner,
-        bits: if is_int4 { CodeBits::Int4 } else { CodeBits::Int8 },
-        elem: elem(x).expect("checked before it came here"),
-        is_swiglu: false,
-        lora: rank.map(|rank| LoraColumns { rank, segments: [usize::MAX; 2], projections: 1 }),
-    }
-}
-
-impl PackedOps for CubeBackend {
-    fn packed_product(
-        x: FloatTensor<Self>,
-        words: IntTensor<Self>,
-        d_out: usize,
-        is_int4: bool,
-    ) -> FloatTensor<Self> {
-        let x = into_contiguous(x);
-        let product = product(&x, d_out, is_int4, None);
-        let y = empty(&x, &[product.rows, d_out]);
-        launch(&x.client, product.launch(), &[&x, &words, &y]);
-        y
-    }
-
-    fn packed_lora_product(
-        x: FloatTensor<Self>,
-        words: IntTensor<Self>,
-        a: FloatTensor<Self>,
-        b: FloatTensor<Self>,
-        adapters: IntTensor<Self>,
-        d_out: usize,
-        is_int4: bool,
-    ) -> FloatTensor<Self> {
-        let x = into_contiguous(x);
-        let [stacks, rank, _] = a.shape().dims::<3>();
-        let product = product(&x, d_out, is_int4, Some(rank));
-        let down =
-            Down { rows: product.rows, cols: rank, inner: product.inner, stacks, elem: product.elem };
-        let z = empty(&x, &[product.rows, rank]);
-        launch(&x.client, down.launch(), &[&x, &a, &adapters, &z]);
-        let y = empty(&x, &[product.rows, d_out]);
-        launch(&x.client, product.launch(), &[&x, &words, &z, &b, &adapters, &y]);
-        y
-    }
-}
-
-/// `x·Wᵀ` with the active ones of `deltas`, if the kernels can.
+/// `x·Wᵀ` with the active deltas, added to `onto` if there is one.
 ///
 /// # Shapes
 /// - `x`: `[B, .., d_in]`
-/// - result: `[B, .., d_out]`
-pub(crate) fn packed_linear<const N: usize>(
+/// - `onto` and result: `[B, .., d_out]`
+pub(crate) fn linear<const N: usize>(
     x: &Tensor<N>,
-    packed: &Packed,
-    deltas: &[Lora],
-    stacked: &Stacked,
+    layer: Layer<'_>,
+    onto: Option<&Tensor<N>>,
 ) -> Option<Tensor<N>> {
-    let device = x.device();
-    let DispatchDevice::Cube(cube) = device.as_dispatch() else { return None };
-    let client = cube.client();
-    if !takes_wgsl(&client) || !matches!(x.dtype(), DType::F32 | DType::F16) {
-        return None;
-    }
-    let mut dims = x.dims();
-    let (batch, d_in, [d_out, _]) = (dims[0], dims[N - 1], packed.shape());
-    let rows = dims[..N - 1].iter().product();
-    dims[N - 1] = d_out;
-    let has_deltas = deltas.iter().any(Lora::is_active);
-    let is_int4 = packed.bits() == Bits::Four;
-    let columns = has_deltas.then(|| stacked.columns(deltas, [batch, rows / batch], x.dtype()));
-    // The shaders this call would launch.
-    let elem = if x.dtype() == DType::F32 { clinlora_shaders::Elem::F32 } else { clinlora_shaders::Elem::F16 };
-    let bits = if is_int4 { CodeBits::Int4 } else { CodeBits::Int8 };
-    let rank = columns.as_ref().map(|columns| columns.a.dims()[1]);
-    let lora = rank.map(|rank| LoraColumns { rank, segments: [usize::MAX; 2], projections: 1 });
-    let product = Product { rows, cols: d_out, inner: d_in, bits, elem, is_swiglu: false, lora };
-    if !is_usable(&client, product.launch().shader) {
-        return None;
-    }
-    let x = x.clone().reshape([rows, d_in]).into_dispatch();
-    let words = packed.words().into_dispatch();
-    let y = match columns {
-        None => Dispatch::packed_product(x, words, d_out, is_int4),
-        Some(Columns { a, b, adapters, .. }) => Dispatch::packed_lora_product(
-            x,
-            words,
-            a.into_dispatch(),
-            b.into_dispatch(),
-            adapters.into_dispatch(),
-            d_out,
-            is_int4,
-        ),
+    let d_out = layer.packed.shape()[0];
+    let form = if onto.is_some() { Form::Residual } else { Form::Plain };
+    let onto = match onto {
+        Some(onto) => Some(float(&rows_of(onto.clone()))?),
+        None => None,
     };
+    product(x, &[layer], form, d_out, onto.as_ref())
+}
+
+/// `silu(gate(x))·up(x)`, `[B, .., F]`.
+pub(crate) fn gated<const N: usize>(x: &Tensor<N>, gate: Layer<'_>, up: Layer<'_>) -> Option<Tensor<N>> {
+    product(x, &[gate, up], Form::Swiglu, gate.packed.shape()[0], None)
+}
+
+/// Three layers on the same `x`; the results are columns of one tensor.
+pub(crate) fn together<const N: usize>(x: &Tensor<N>, layers: [Layer<'_>; 3]) -> Option<[Tensor<N>; 3]> {
+    let widths = layers.map(|layer| layer.packed.shape()[0]);
+    let [first, second, third] = widths.map(|width| width.next_multiple_of(64));
+    let starts = [0, first, first + second];
+    let form = Form::Qkv([starts[1], starts[2]]);
+    let y = product(x, &layers, form, starts[2] + third, None)?;
+    Some([0, 1, 2].map(|i| y.clone().narrow(N - 1, starts[i], widths[i])))
+}
+
+fn product<const N: usize>(
+    x: &Tensor<N>,
+    layers: &[Layer<'_>],
+    form: Form,
+    cols: usize,
+    residual: Option<&CubeTensor>,
+) -> Option<Tensor<N>> {
+    let mut dims = x.dims();
+    let batch = dims[0];
+    let bits = layers[0].packed.bits();
+    let x = into_contiguous(float(&rows_of(x.clone()))?);
+    let elem = elem(&x)?;
+    if !takes_wgsl(&x.client) || layers.iter().any(|layer| layer.packed.bits() != bits) {
+        return None;
+    }
+    let [rows, inner] = [dims[..N - 1].iter().product(), dims[N - 1]];
+    let columns = match layers.iter().any(|layer| layer.deltas.iter().any(Lora::is_active)) {
+        true => Some(layers[0].stacked.columns(layers, form, cols, [batch, rows / batch], x.dtype)),
+        false => None,
+    };
+    let bits = if bits == Bits::Four { CodeBits::Int4 } else { CodeBits::Int8 };
+    let rank = columns.as_ref().map(|columns| columns.rank);
+    let call = Product { rows, cols, inner, bits, elem, form, rank }.launch();
+    if !is_usable(&x.client, call.shader) {
+        return None;
+    }
+    let mut tensors = vec![x.clone()];
+    for layer in layers {
+        tensors.push(int(&layer.packed.words())?);
+    }
+    if let Some(columns) = &columns {
+        let [a, b] = [float(&columns.a)?, float(&columns.b)?];
+        let adapters = int(&columns.adapters)?;
+        let width = columns.rank * form.matrices();
+        let down = Down { rows, cols: width, inner, stacks: columns.a.dims()[0], elem }.launch();
+        if !is_usable(&x.client, down.shader) {
+            return None;
+        }
+        let z = empty(&x, &[rows, width]);
+        launch(&x.client, down, &[&x, &a, &adapters, &z]);
+        tensors.extend([z, b, adapters]);
+    }
+    tensors.extend(residual.map(|residual| into_contiguous(residual.clone())));
+    let y = empty(&x, &[rows, cols]);
+    tensors.push(y.clone());
+    launch(&x.client, call, &tensors.iter().collect::<Vec<_>>());
+    dims[N - 1] = cols;
+    let kind = DispatchTensorKind::Cube(BackendTensor::Float(y));
+    let y = DispatchTensor { kind, autodiff: DispatchAutodiffContext::Disabled };
     Some(Tensor::<2>::from_dispatch(y).reshape(dims))
 }
 
-/// What the kernels read of one layer's deltas, once it has been made.
+fn rows_of<const N: usize>(x: Tensor<N>) -> Tensor<2> {
+    x.flatten(0, N.saturating_sub(2))
+}
+
+/// The device's own tensor, if the device is one of these and no gradient is asked for.
+fn float<const N: usize>(tensor: &Tensor<N>) -> Option<CubeTensor> {
+    match tensor.clone().into_dispatch().kind {
+        DispatchTensorKind::Cube(BackendTensor::Float(tensor)) => Some(tensor),
+        _ => None,
+    }
+}
+
+fn int(tensor: &Tensor<1, Int>) -> Option<CubeTensor> {
+    match tensor.clone().into_dispatch().kind {
+        DispatchTensorKind::Cube(BackendTensor::Int(tensor)) => Some(tensor),
+        _ => None,
+    }
+}
+
+/// What the kernels read of the deltas of a layer, or of the layers that are multiplied with it.
 #[derive(Debug, Default)]
-pub(crate) struct Stacked(Arc<Mutex<Option<Columns>>>);
+pub(crate) struct Stacked {
+    kept: Arc<Mutex<Option<Columns>>>,
+    /// How often this layer's deltas may have changed.
+    version: AtomicU64,
+}
 
 impl Clone for Stacked {
     /// A copy of a layer may get other deltas.
@@ -166,78 +155,129 @@ impl Clone for Stacked {
 
 #[derive(Debug, Clone)]
 struct Columns {
+    /// Of each layer, when this was made.
+    versions: Vec<u64>,
     /// Rows of the batch and tokens of each.
     batch: [usize; 2],
-    dtype: DType,
-    /// `[S, R, d_in]`, columns padded to a multiple of four.
+    /// R of one matrix.
+    rank: usize,
+    /// `[S, R·matrices, d_in]`, columns padded to a multiple of four.
     a: Tensor<3>,
-    /// `[S, d_out, R]`, scaled.
+    /// `[S, d_out of all matrices, R]`, scaled.
     b: Tensor<3>,
     /// Stack of each row, then the first and last of each tile.
     adapters: Tensor<1, Int>,
 }
 
 impl Stacked {
-    /// To be called when a delta has changed in any way.
+    /// To be called when a delta may change.
     pub(crate) fn forget(&self) {
-        *self.0.lock().expect("nothing panics while it holds the columns") = None;
+        self.version.fetch_add(1, Ordering::Relaxed);
     }
 
-    fn columns(&self, deltas: &[Lora], batch: [usize; 2], dtype: DType) -> Columns {
-        let mut kept = self.0.lock().expect("nothing panics while it holds the columns");
-        if let Some(columns) = kept.as_ref().filter(|kept| kept.batch == batch && kept.dtype == dtype) {
+    fn columns(
+        &self,
+        layers: &[Layer<'_>],
+        form: Form,
+        cols: usize,
+        batch: [usize; 2],
+        dtype: DType,
+    ) -> Columns {
+        let versions: Vec<u64> =
+            layers.iter().map(|layer| layer.stacked.version.load(Ordering::Relaxed)).collect();
+        let mut kept = self.kept.lock().expect("nothing panics while it holds the columns");
+        let is_current =
+            |kept: &&Columns| kept.versions == versions && kept.batch == batch && kept.a.dtype() == dtype;
+        if let Some(columns) = kept.as_ref().filter(is_current) {
             return columns.clone();
         }
-        let columns = Columns::new(deltas, batch, dtype);
+        let columns = Columns::new(layers, form, cols, batch, dtype, versions);
         *kept = Some(columns.clone());
         columns
     }
 }
 
 impl Columns {
-    fn new(deltas: &[Lora], batch: [usize; 2], dtype: DType) -> Self {
-        let active: Vec<&Lora> = deltas.iter().filter(|lora| lora.is_active()).collect();
-        // The adapters of each row of the batch, and each set of them once.
-        let of_row = |row: usize| -> Vec<usize> {
-            (0..active.len()).filter(|i| active[*i].acts_on(row)).collect()
+    fn new(
+        layers: &[Layer<'_>],
+        form: Form,
+        cols: usize,
+        batch: [usize; 2],
+        dtype: DType,
+        versions: Vec<u64>,
+    ) -> Self {
+        let (stacks, of_rows) = stacks(layers, batch);
+        let of_stack = |layer: &Layer<'_>, stack: &[&str]| -> Vec<[Tensor<2>; 2]> {
+            let members =
+                layer.deltas.iter().filter(|lora| lora.is_active() && stack.contains(&lora.adapter()));
+            members.map(|lora| lora.scaled_factors(dtype)).collect()
         };
-        let mut stacks: Vec<Vec<usize>> = Vec::new();
-        let mut of_rows = Vec::with_capacity(batch[0] * batch[1]);
-        for row in 0..batch[0] {
-            let stack = of_row(row);
-            let place = if stack.is_empty() {
-                NO_ADAPTER
-            } else {
-                let place = stacks.iter().position(|known| *known == stack).unwrap_or_else(|| {
-                    stacks.push(stack);
-                    stacks.len() - 1
-                });
-                u32::try_from(place).expect("a batch has few stacks")
-            };
-            of_rows.extend(std::iter::repeat_n(place, batch[1]));
-        }
-        if stacks.is_empty() {
-            // Active adapters that act on no row of this batch: one stack that is never multiplied.
-            stacks.push(vec![0]);
-        }
-        let rank_of = |stack: &Vec<usize>| stack.iter().map(|i| active[*i].rank()).sum::<usize>();
-        let rank = stacks.iter().map(rank_of).max().unwrap_or(0).next_multiple_of(RANK);
-        let factors: Vec<[Tensor<2>; 2]> = active.iter().map(|lora| lora.scaled_factors(dtype)).collect();
-        let device = factors[0][0].device();
-        let ([_, d_in], [d_out, _]) = (factors[0][0].dims(), factors[0][1].dims());
-        let width = d_in.next_multiple_of(4);
-        let padded = |parts: Vec<Tensor<2>>, dim: usize, shape: [usize; 2]| -> Tensor<2> {
-            let mut have = parts[0].dims();
-            have[dim] = parts.iter().map(|part| part.dims()[dim]).sum();
-            let whole = Tensor::<2>::zeros(shape, (&device, dtype));
-            whole.slice_assign([0..have[0], 0..have[1]], Tensor::cat(parts, dim))
+        let rank_of = |layer: &Layer<'_>, stack: &Vec<&str>| -> usize {
+            of_stack(layer, stack).iter().map(|[a, _]| a.dims()[0]).sum()
         };
-        let of = |stack: &Vec<usize>, side: usize| stack.iter().map(|i| factors[*i][side].clone()).collect();
-        let a = stacks.iter().map(|stack| padded(of(stack, 0), 0, [rank, width])).collect();
-        let b = stacks.iter().map(|stack| padded(of(stack, 1), 1, [d_out, rank])).collect();
+        let ranks = layers.iter().flat_map(|layer| stacks.iter().map(move |stack| rank_of(layer, stack)));
+        let rank = ranks.max().unwrap_or(0).next_multiple_of(RANK).max(RANK);
+        let [_, d_in] = layers[0].packed.shape();
+        let device = layers[0].packed.words().device();
+        // Rows of B that each matrix begins with.
+        let starts = match form {
+            Form::Plain | Form::Residual => vec![0],
+            Form::Swiglu => vec![0, cols],
+            Form::Qkv([second, third]) => vec![0, second, third],
+        };
+        let b_rows = if form == Form::Swiglu { 2 * cols } else { cols };
+        let (mut all_a, mut all_b) = (Vec::new(), Vec::new());
+        for stack in &stacks {
+            let mut a = zeros([rank * layers.len(), d_in.next_multiple_of(4)], dtype, &device);
+            let mut b = zeros([b_rows, rank], dtype, &device);
+            for (part, (layer, start)) in layers.iter().zip(&starts).enumerate() {
+                let mut at = 0;
+                for [down, up] in of_stack(layer, stack) {
+                    let ([r, _], [d_out, _]) = (down.dims(), up.dims());
+                    let first = part * rank + at;
+                    a = a.slice_assign([first..first + r, 0..d_in], down);
+                    b = b.slice_assign([*start..start + d_out, at..at + r], up);
+                    at += r;
+                }
+            }
+            all_a.push(a);
+            all_b.push(b);
+        }
         let words: Vec<i32> = row_adapters(&of_rows).into_iter().map(u32::cast_signed).collect();
         let count = words.len();
         let adapters = Tensor::from_data(TensorData::new(words, [count]), (&device, DType::I32));
-        Self { batch, dtype, a: Tensor::stack(a, 0), b: Tensor::stack(b, 0), adapters }
+        Self { versions, batch, rank, a: Tensor::stack(all_a, 0), b: Tensor::stack(all_b, 0), adapters }
     }
+}
+
+fn zeros(shape: [usize; 2], dtype: DType, device: &Device) -> Tensor<2> {
+    Tensor::zeros(shape, (device, dtype))
+}
+
+/// The sets of active adapters that act on a row of the batch, each once, and the place of each token's.
+fn stacks<'a>(layers: &[Layer<'a>], [batch, tokens]: [usize; 2]) -> (Vec<Vec<&'a str>>, Vec<u32>) {
+    let mut stacks: Vec<Vec<&str>> = Vec::new();
+    let mut of_rows = Vec::with_capacity(batch * tokens);
+    for row in 0..batch {
+        let mut stack: Vec<&str> = Vec::new();
+        for lora in layers.iter().flat_map(|layer| layer.deltas) {
+            if lora.is_active() && lora.acts_on(row) && !stack.contains(&lora.adapter()) {
+                stack.push(lora.adapter());
+            }
+        }
+        let mut place = NO_ADAPTER;
+        if !stack.is_empty() {
+            let known = stacks.iter().position(|known| *known == stack).unwrap_or(stacks.len());
+            if known == stacks.len() {
+                stacks.push(stack);
+            }
+            place = u32::try_from(known).expect("a batch has few stacks");
+        }
+        of_rows.extend(std::iter::repeat_n(place, tokens));
+    }
+    if stacks.is_empty() {
+        // Active adapters that act on no row of this batch: one stack that nothing is multiplied with.
+        stacks.push(Vec::new());
+    }
+    (stacks, of_rows)
 }

@@ -1,13 +1,13 @@
 //! Whether a device computes what the kernels' twins do, asked before the first note.
 
 use burn::backend::DispatchDevice;
-use burn_cubecl::cubecl::client::Client;
-use burn_cubecl::cubecl::server::Handle;
 use burn::tensor::Device;
 use burn_cubecl::CubeDevice;
+use burn_cubecl::cubecl::client::Client;
+use burn_cubecl::cubecl::server::Handle;
 use burn_cubecl::tensor::CubeTensor;
 use clinlora_shaders::cases::{Buffer, Case, compare, read_floats, small};
-use clinlora_shaders::Elem;
+use clinlora_shaders::{Elem, Shader};
 
 use super::{launch, refuse, takes_wgsl};
 
@@ -20,21 +20,18 @@ pub struct Checked {
     pub result: Result<f32, String>,
 }
 
-/// Runs a small fixed input through every f32 shader, and every f16 one if `with_f16`, and compares with the twins. A
-/// shader that misses is taken out of use, and the references run in its place. No shader is checked, and none is used, on
-/// a device of another language.
-pub async fn self_check(device: &Device, with_f16: bool) -> Vec<Checked> {
+/// Runs small fixed inputs through the shaders that are `wanted`, and compares with the twins: a program wants those its model
+/// will meet, and f16 where the device has it. A shader that misses is taken out of use, and the references run in its
+/// place. No shader is checked, and none is used, on a device of another language.
+pub async fn self_check(device: &Device, wanted: impl Fn(&Shader) -> bool) -> Vec<Checked> {
     let DispatchDevice::Cube(device) = device.as_dispatch() else { return Vec::new() };
     let client = device.client();
     if !takes_wgsl(&client) {
         return Vec::new();
     }
-    let mut cases = small(Elem::F32);
-    if with_f16 {
-        cases.extend(small(Elem::F16));
-    }
-    let mut answers = Vec::with_capacity(cases.len());
-    for case in cases {
+    let cases = [small(Elem::F32), small(Elem::F16)].into_iter().flatten();
+    let mut answers = Vec::new();
+    for case in cases.filter(|case| wanted(case.launch.shader)) {
         let shader = case.launch.shader.name;
         let result = check(&client, device, case).await;
         if result.is_err() {
