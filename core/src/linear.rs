@@ -50,16 +50,10 @@ impl From<Packed> for Base {
 }
 
 impl Base {
-    /// `x·Wᵀ + b`.
-    fn product<const N: usize>(&self, x: Tensor<N>, bias: Option<Tensor<1>>) -> Tensor<N> {
+    /// `x·Wᵀ + b` of rows `x`.
+    fn product(&self, x: Tensor<2>, bias: Option<Tensor<1>>) -> Tensor<2> {
         match &self.form {
-            Form::Dense(weight) => {
-                let mut dims = x.dims();
-                dims[N - 1] = weight.lazy_shape()[0];
-                // As rows of one matrix: Burn would multiply note by note, and read the weight anew for each.
-                let x = x.flatten::<2>(0, N.saturating_sub(2));
-                burn::tensor::module::linear(x, weight.val().transpose(), bias).reshape(dims)
-            }
+            Form::Dense(weight) => burn::tensor::module::linear(x, weight.val().transpose(), bias),
             Form::Packed(weight) => weight.linear(x, bias),
         }
     }
@@ -113,7 +107,11 @@ impl Linear {
         if let Some(y) = self.packed().and_then(|layer| packed::linear(&x, layer, None)) {
             return y;
         }
-        let y = self.weight.product(x.clone(), self.bias.as_ref().map(Param::val));
+        let mut dims = x.dims();
+        dims[N - 1] = self.shape()[0];
+        // As rows of one matrix: Burn would multiply note by note, and read the weight anew for each.
+        let rows = x.clone().flatten::<2>(0, N.saturating_sub(2));
+        let y = self.weight.product(rows, self.bias.as_ref().map(Param::val)).reshape(dims);
         self.active().fold(y, |y, lora| lora.added(y, x.clone()))
     }
 

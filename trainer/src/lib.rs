@@ -12,6 +12,7 @@ pub mod dataset;
 mod device;
 pub mod error;
 mod eval;
+mod export;
 mod features;
 mod files;
 pub mod folders;

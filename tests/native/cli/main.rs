@@ -8,6 +8,7 @@
 mod audit; // the audit log and the model card of what was made
 mod broken_files; // checkpoints, adapters and tokenizers that cannot be used
 mod broken_input; // notes, tables, recipes and folders that cannot be used
+mod bundle; // quantised bundles: export, predict, inspect, and their damages
 mod closed_site; // no network: in the dependencies, in a namespace without one, under a filter that kills
 mod crash; // kills at exact system calls and at random moments
 mod dynamics; // what run.jsonl says of schedules, accumulation, clipping, selection, divergence

@@ -5,6 +5,7 @@ pub mod bench;
 pub mod cohort;
 pub mod demo;
 pub mod evaluate;
+pub mod export;
 pub mod finetune;
 pub mod inspect;
 pub mod merge;
@@ -19,7 +20,7 @@ pub mod reproduce;
 pub mod runs;
 #[cfg(test)]
 mod shipped_recipes;
-mod stack;
+pub(crate) mod stack;
 
 use serde::Serialize;
 
