@@ -64,9 +64,9 @@ impl Shown {
                 let status = format!("Fetching: {received} of {total}.{trouble}");
                 self.say("fetching", status, share(received_bytes, total_bytes));
             }
-            Event::Loading { loaded, total } => {
-                let status = format!("Loading tensor {loaded} of {total}.");
-                self.say("loading", status, share(loaded as u64, total as u64));
+            Event::Loading { loaded_bytes, total_bytes } => {
+                let status = format!("Loading {} of {}.", megabytes(loaded_bytes), megabytes(total_bytes));
+                self.say("loading", status, share(loaded_bytes, total_bytes));
             }
             Event::Recovering { reason } => {
                 let status = format!("The GPU was lost ({reason}). The model is loaded again.");
@@ -197,7 +197,7 @@ fn Loading(page: Page) -> impl IntoView {
         let base = base.get_untracked();
         let command = Command::Open {
             bundle,
-            base: (!base.is_empty()).then_some(Address::Url(base)),
+            base: (!base.is_empty()).then_some(base),
             device: wish(&device.get_untracked()),
             refresh: false,
         };
@@ -321,11 +321,11 @@ fn Outcomes(shown: Shown) -> impl IntoView {
         let about = shown.opened.with(|opened| opened.as_ref().map(|opened| opened.about.clone()));
         let row = |outcome: Outcome| {
             let labels = labels(about.as_ref(), &outcome.task);
-            let mut ranked: Vec<(usize, f32)> = outcome.probabilities.iter().copied().enumerate().collect();
+            let mut ranked: Vec<(usize, f64)> = outcome.probabilities.iter().copied().enumerate().collect();
             ranked.sort_by(|a, b| b.1.total_cmp(&a.1));
             let named = ranked.iter().take(5).map(|(label, probability)| {
                 let name = labels.get(*label).cloned().unwrap_or_else(|| label.to_string());
-                format!("{name} {:.1} %", f64::from(*probability) * 100.0)
+                format!("{name} {:.1} %", probability * 100.0)
             });
             let text = named.collect::<Vec<_>>().join(", ");
             let numbers = format!("{:?}", outcome.probabilities);

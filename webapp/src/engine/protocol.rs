@@ -28,9 +28,9 @@ pub enum Command {
     Open {
         /// Where it is.
         bundle: Address,
-        /// Where the base is, for a bundle of adapters only.
+        /// Address of the base, for a bundle of adapters only; if absent, the base is looked for in the store.
         #[serde(default)]
-        base: Option<Address>,
+        base: Option<String>,
         /// Where to compute.
         #[serde(default)]
         device: DeviceWish,
@@ -141,10 +141,10 @@ pub enum Event {
     },
     /// Tensors are going to the device.
     Loading {
-        /// Tensors loaded.
-        loaded: usize,
+        /// Bytes loaded.
+        loaded_bytes: u64,
         /// Of all.
-        total: usize,
+        total_bytes: u64,
     },
     /// A bundle is loaded.
     Opened(Opened),
@@ -252,7 +252,7 @@ pub struct Outcome {
     /// The task.
     pub task: String,
     /// Calibrated probability of each label, in the order of the manifest.
-    pub probabilities: Vec<f32>,
+    pub probabilities: Vec<f64>,
     /// Tokens of the note that were read.
     pub tokens_read: usize,
     /// Time from the start of the request.
@@ -427,7 +427,7 @@ mod tests {
         let commands = [
             Command::Open {
                 bundle: Address::Url("http://127.0.0.1/bundle/".into()),
-                base: Some(Address::Files),
+                base: Some("base/".into()),
                 device: DeviceWish::Gpu,
                 refresh: true,
             },
@@ -464,7 +464,7 @@ mod tests {
         };
         let outcome = Outcome {
             task: "los".into(),
-            probabilities: vec![0.1, 0.2, 0.30000001, f32::MIN_POSITIVE],
+            probabilities: vec![0.1, 0.2, 0.300_000_000_1, f64::MIN_POSITIVE],
             tokens_read: 128,
             elapsed_ms: 12.5,
         };

@@ -83,7 +83,7 @@ impl Loader<'_> {
         let plan = Plan::new(shards, &self.store.ledger());
         let mut partial = 0;
         for shard in &plan.missing {
-            partial += self.store.partial_bytes(&shard.sha256).await;
+            partial += self.store.shard_bytes(&shard.sha256).await;
         }
         space().await?.admit(plan.needed_bytes(partial))?;
         let progress = Progress::new(self.id, &plan);

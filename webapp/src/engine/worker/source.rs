@@ -27,9 +27,12 @@ impl Source {
         match address {
             Address::Files => Ok(Self::Files { files: below_manifest(files) }),
             Address::Url(address) => {
-                let unreachable =
-                    |reason: &str| Failure::Unreachable { address: address.clone(), reason: reason.to_owned() };
-                let is_manifest = address.split(['?', '#']).next().is_some_and(|path| path.ends_with(".json"));
+                let unreachable = |reason: &str| Failure::Unreachable {
+                    address: address.clone(),
+                    reason: reason.to_owned(),
+                };
+                let is_manifest =
+                    address.split(['?', '#']).next().is_some_and(|path| path.ends_with(".json"));
                 let here = scope().location().href();
                 let folder = if is_manifest || address.ends_with('/') { "" } else { "/" };
                 let absolute = Url::new_with_base(&format!("{address}{folder}"), &here)
@@ -63,7 +66,8 @@ fn below_manifest(files: Vec<(String, File)>) -> BTreeMap<String, File> {
     let manifest = files.iter().map(|(path, _)| path.as_str()).filter(|path| path.ends_with(MANIFEST));
     let shortest = manifest.min_by_key(|path| path.len()).unwrap_or(MANIFEST);
     let folder = shortest.strip_suffix(MANIFEST).unwrap_or_default().to_owned();
-    let inside = files.into_iter().filter_map(|(path, file)| Some((path.strip_prefix(&folder)?.to_owned(), file)));
+    let inside =
+        files.into_iter().filter_map(|(path, file)| Some((path.strip_prefix(&folder)?.to_owned(), file)));
     inside.collect()
 }
 

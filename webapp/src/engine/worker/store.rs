@@ -7,7 +7,8 @@
 //! ```
 //!
 //! One tab at a time: whoever opens the store holds a Web Lock until it is closed, and the browser gives the lock back
-//! when a worker dies. Synchronous handles are exclusive too, so even a tab that knows no locks cannot damage a shard.
+//! when a worker dies. A loaded model keeps its shards open for reading; several tabs may, where the browser knows
+//! read-only handles, and none can delete what another reads.
 
 use std::cell::{Ref, RefCell};
 
@@ -17,12 +18,13 @@ use clinlora_webapp::engine::shards::{Shard, Space};
 use js_sys::{Function, Object, Promise, Reflect};
 use sha2::{Digest, Sha256};
 use wasm_bindgen::prelude::*;
+use wasm_bindgen_futures::spawn_local;
 use web_sys::{
-    FileSystemDirectoryHandle, FileSystemFileHandle, FileSystemGetDirectoryOptions, FileSystemGetFileOptions,
+    FileSystemDirectoryHandle, FileSystemGetDirectoryOptions, FileSystemGetFileOptions,
     FileSystemReadWriteOptions, FileSystemRemoveOptions, FileSystemSyncAccessHandle, StorageEstimate,
 };
 
-use super::host::{is_called, pause, scope, words};
+use super::host::{Stop, is_called, pause, scope, words};
 
 /// Name of the folder and of the lock.
 const NAME: &str = "clinlora";
@@ -38,13 +40,13 @@ pub(crate) struct Store {
 
 impl Store {
     /// Waits for the lock, calling `on_wait` once if another tab has it, and reads the ledger.
-    pub(crate) async fn open(on_wait: impl FnOnce()) -> Result<Self, Failure> {
-        let lock = Lock::take(on_wait).await.map_err(no_store)?;
+    pub(crate) async fn open(stop: &Stop, on_wait: impl FnOnce()) -> Result<Self, Failure> {
+        let lock = Lock::take(stop, on_wait).await?;
         let root = root().await?;
         let root = folder(&root, NAME).await.map_err(no_store)?;
         let manifests = folder(&root, "manifests").await.map_err(no_store)?;
         let shards = folder(&root, "shards").await.map_err(no_store)?;
-        let log = StoreFile::open(&root, "ledger", true).await.map_err(no_store)?;
+        let log = StoreFile::open(&root, "ledger", Mode::Write).await.map_err(no_store)?;
         let (ledger, whole) = Ledger::read(&log.read_all().map_err(no_store)?);
         log.truncate(whole as u64).map_err(no_store)?;
         Ok(Self { manifests, shards, ledger: RefCell::new(ledger), log, _lock: lock })
@@ -66,7 +68,7 @@ impl Store {
 
     /// The file of a shard, created empty if it is not there.
     pub(crate) async fn shard(&self, sha256: &str) -> Result<StoreFile, Failure> {
-        StoreFile::open(&self.shards, sha256, true).await.map_err(no_store)
+        StoreFile::open(&self.shards, sha256, Mode::Write).await.map_err(no_store)
     }
 
     /// The file of a shard that the ledger calls whole; `None` if it is gone or has another size, as when the browser has
@@ -75,13 +77,13 @@ impl Store {
         if !self.ledger().is_finished(&shard.sha256) {
             return None;
         }
-        let file = StoreFile::open(&self.shards, &shard.sha256, false).await.ok()?;
+        let file = StoreFile::open(&self.shards, &shard.sha256, Mode::Read).await.ok()?;
         (file.size().ok()? == shard.bytes).then_some(file)
     }
 
-    /// Bytes of an unfinished shard; 0 if there are none.
-    pub(crate) async fn partial_bytes(&self, sha256: &str) -> u64 {
-        match StoreFile::open(&self.shards, sha256, false).await {
+    /// Bytes stored of a shard, finished or not; 0 if there are none.
+    pub(crate) async fn shard_bytes(&self, sha256: &str) -> u64 {
+        match StoreFile::open(&self.shards, sha256, Mode::Read).await {
             Ok(file) => file.size().unwrap_or(0),
             Err(_) => 0,
         }
@@ -110,7 +112,7 @@ impl Store {
 
     /// A stored manifest, if it is there and is what its name says.
     pub(crate) async fn manifest(&self, sha256: &str) -> Option<Vec<u8>> {
-        let file = StoreFile::open(&self.manifests, sha256, false).await.ok()?;
+        let file = StoreFile::open(&self.manifests, sha256, Mode::Read).await.ok()?;
         let bytes = file.read_all().ok()?;
         (hex(&Sha256::digest(&bytes)) == sha256).then_some(bytes)
     }
@@ -118,7 +120,7 @@ impl Store {
     /// Stores a manifest and returns its hash.
     pub(crate) async fn put_manifest(&self, bytes: &[u8]) -> Result<String, Failure> {
         let sha256 = hex(&Sha256::digest(bytes));
-        let file = StoreFile::open(&self.manifests, &sha256, true).await.map_err(no_store)?;
+        let file = StoreFile::open(&self.manifests, &sha256, Mode::Write).await.map_err(no_store)?;
         file.truncate(0).map_err(no_store)?;
         file.write(bytes, 0)?;
         file.flush()?;
@@ -139,8 +141,8 @@ impl Store {
 }
 
 /// Deletes the store as a whole, whatever its state.
-pub(crate) async fn delete_everything(on_wait: impl FnOnce()) -> Result<(), Failure> {
-    let _lock = Lock::take(on_wait).await.map_err(no_store)?;
+pub(crate) async fn delete_everything(stop: &Stop, on_wait: impl FnOnce()) -> Result<(), Failure> {
+    let _lock = Lock::take(stop, on_wait).await?;
     remove(&root().await?, NAME).await.map_err(no_store)
 }
 
@@ -159,7 +161,10 @@ async fn root() -> Result<FileSystemDirectoryHandle, Failure> {
     Ok(root.unchecked_into())
 }
 
-async fn folder(parent: &FileSystemDirectoryHandle, name: &str) -> Result<FileSystemDirectoryHandle, JsValue> {
+async fn folder(
+    parent: &FileSystemDirectoryHandle,
+    name: &str,
+) -> Result<FileSystemDirectoryHandle, JsValue> {
     let options = FileSystemGetDirectoryOptions::new();
     options.set_create(true);
     Ok(parent.get_directory_handle_with_options(name, &options).await?.unchecked_into())
@@ -181,22 +186,42 @@ fn no_store(error: JsValue) -> Failure {
     Failure::NoStore { reason: words(&error) }
 }
 
-/// A file of the store, open for this worker alone; closed when dropped.
+/// What a file of the store is opened for.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Mode {
+    /// Reading what is there; others may read it too.
+    Read,
+    /// Writing by this worker alone; created if it is not there.
+    Write,
+}
+
+/// An open file of the store; closed when dropped.
 pub(crate) struct StoreFile {
     handle: FileSystemSyncAccessHandle,
 }
 
+#[wasm_bindgen]
+extern "C" {
+    type ModalFile;
+
+    /// With a mode, which not every browser knows and `web-sys` has behind a flag: one that does not opens exclusively.
+    #[wasm_bindgen(method, js_name = createSyncAccessHandle)]
+    fn create_handle(this: &ModalFile, options: &Object) -> Promise;
+}
+
 impl StoreFile {
-    async fn open(folder: &FileSystemDirectoryHandle, name: &str, create: bool) -> Result<Self, JsValue> {
+    async fn open(folder: &FileSystemDirectoryHandle, name: &str, mode: Mode) -> Result<Self, JsValue> {
         let options = FileSystemGetFileOptions::new();
-        options.set_create(create);
-        let file: FileSystemFileHandle =
-            folder.get_file_handle_with_options(name, &options).await?.unchecked_into();
+        options.set_create(mode == Mode::Write);
+        let file: ModalFile = folder.get_file_handle_with_options(name, &options).await?.unchecked_into();
+        let options = Object::new();
+        let wanted = if mode == Mode::Read { "read-only" } else { "readwrite" };
+        Reflect::set(&options, &"mode".into(), &wanted.into())?;
         // A worker that has just died may still hold the file for a moment.
         const TRIES: u32 = 20;
         let mut tries = 0;
         loop {
-            match file.create_sync_access_handle().await {
+            match file.create_handle(&options).await {
                 Ok(handle) => return Ok(Self { handle: handle.unchecked_into() }),
                 Err(error) if tries < TRIES && is_called(&error, "NoModificationAllowedError") => {
                     tries += 1;
@@ -282,23 +307,28 @@ struct Lock {
 }
 
 impl Lock {
-    async fn take(on_wait: impl FnOnce()) -> Result<Self, JsValue> {
-        if let Some(lock) = Self::request(true).await? {
+    async fn take(stop: &Stop, on_wait: impl FnOnce()) -> Result<Self, Failure> {
+        if let Some(lock) = Self::request(None).await.map_err(no_store)? {
             return Ok(lock);
         }
         on_wait();
-        Self::request(false).await?.ok_or_else(|| "the lock of the store was refused".into())
+        let lock = Self::request(Some(stop)).await;
+        stop.check()?;
+        let refused = || Failure::NoStore { reason: "the lock of the store was refused".to_owned() };
+        lock.map_err(no_store)?.ok_or_else(refused)
     }
 
-    /// The lock; at once or not at all if `only_now`.
-    async fn request(only_now: bool) -> Result<Option<Self>, JsValue> {
+    /// The lock: at once or not at all, or when it is free unless `stop` comes first.
+    async fn request(stop: Option<&Stop>) -> Result<Option<Self>, JsValue> {
         let options = Object::new();
-        Reflect::set(&options, &"ifAvailable".into(), &only_now.into())?;
+        match stop {
+            Some(stop) => Reflect::set(&options, &"signal".into(), &stop.signal())?,
+            None => Reflect::set(&options, &"ifAvailable".into(), &true.into())?,
+        };
         // The browser holds the lock until the promise that the callback returns is resolved.
         let mut release = None;
         let held = Promise::new(&mut |resolve, _| release = Some(resolve));
         let release = release.expect("a promise calls its function at once");
-        let mut answer = None;
         let answered = Promise::new(&mut |resolve, reject| {
             let held = held.clone();
             let granted = Closure::once_into_js(move |lock: JsValue| -> JsValue {
@@ -306,9 +336,14 @@ impl Lock {
                 let _ = resolve.call1(&JsValue::NULL, &is_granted.into());
                 if is_granted { held.into() } else { JsValue::UNDEFINED }
             });
-            answer = Some(request_lock(NAME, &options, granted.unchecked_ref()));
-            if let Some(Err(error)) = &answer {
-                let _ = reject.call1(&JsValue::NULL, error);
+            match request_lock(NAME, &options, granted.unchecked_ref()) {
+                // Rejected where the wait is ended by `stop`, or the origin may not store.
+                Ok(ended) => spawn_local(async move {
+                    if let Err(error) = ended.await {
+                        let _ = reject.call1(&JsValue::NULL, &error);
+                    }
+                }),
+                Err(error) => drop(reject.call1(&JsValue::NULL, &error)),
             }
         });
         let is_granted = answered.await?.is_truthy();

@@ -1,0 +1,163 @@
+//! The bundles of the browser suite, made by the program itself: synthetic patients, a small base, a clinical adapter and
+//! five tasks on it, exported in every way a page may meet them, and what the native program predicts from them.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use crate::page::target;
+use crate::shell::{cargo, output, root, run};
+
+const TASKS: [&str; 5] = ["mor", "pmv", "los", "diag", "proc"];
+
+/// Notes on which browser and native program are compared.
+const NOTES: usize = 50;
+
+/// Makes the bundles unless they are there and as new as the program; returns their folder.
+pub(crate) fn make() -> Result<PathBuf, String> {
+    run(cargo().args([
+        "build",
+        "--locked",
+        "--profile",
+        "checked",
+        "--package",
+        "clinlora",
+        "--bin",
+        "clinlora",
+    ]))?;
+    let program = target().join("checked/clinlora");
+    let folder = target().join("browser-bundles");
+    let made = folder.join("made");
+    let newest = |path: &Path| fs::metadata(path).and_then(|data| data.modified()).ok();
+    if newest(&made).is_some_and(|made| newest(&program).is_some_and(|program| program <= made)) {
+        return Ok(folder);
+    }
+    if folder.exists() {
+        fs::remove_dir_all(&folder).map_err(|e| format!("{}: {e}", folder.display()))?;
+    }
+    fs::create_dir_all(&folder).map_err(|e| format!("{}: {e}", folder.display()))?;
+    Maker { program, folder: folder.clone() }.all()?;
+    fs::write(&made, "").map_err(|e| format!("{}: {e}", made.display()))?;
+    Ok(folder)
+}
+
+struct Maker {
+    program: PathBuf,
+    folder: PathBuf,
+}
+
+impl Maker {
+    fn clinlora(&self, arguments: &[&str]) -> Result<(), String> {
+        run(Command::new(&self.program).current_dir(&self.folder).args(arguments))
+    }
+
+    fn all(&self) -> Result<(), String> {
+        self.clinlora(&["cohort", "--patients", "300", "--seed", "7", "--out", "hospital"])?;
+        self.clinlora(&["prepare", "tasks", "--mimic3", "hospital/mimic-iii", "--out", "tasks"])?;
+        self.clinlora(&["prepare", "notes", "--mimic4-note", "hospital/mimic-iv-note", "--out", "notes"])?;
+        for (base, seed) in [("base-model", "7"), ("other-model", "8")] {
+            let set =
+                [format!("out={base}"), format!("seed={seed}"), "base.scratch.vocab_size=1024".to_owned()];
+            self.train("pretrain", "base", &set, "notes/train.jsonl", "notes/valid.jsonl")?;
+        }
+        let set = ["out=clinical".to_owned(), "base.path=base-model".to_owned()];
+        self.train("pretrain", "clinical", &set, "notes/train.jsonl", "notes/valid.jsonl")?;
+        for task in TASKS {
+            let set = [
+                format!("out=runs/{task}"),
+                format!("task=tasks/{task}/task.toml"),
+                "base.path=base-model".to_owned(),
+                "adapter.0.path=clinical".to_owned(),
+            ];
+            let data = |split: &str| format!("tasks/{task}/{split}.csv");
+            self.train("finetune", "clinical-frozen", &set, &data("train"), &data("valid"))?;
+        }
+        let (base, tasks) = (["--base-only"].as_slice(), self.tasks());
+        let adapters: Vec<&str> =
+            ["--adapters-only"].into_iter().chain(tasks.iter().map(String::as_str)).collect();
+        let all: Vec<&str> = tasks.iter().map(String::as_str).collect();
+        for (bundle, model, bits, what) in [
+            ("demo", "base-model", "4", all.as_slice()),
+            ("demo-int8", "base-model", "8", all.as_slice()),
+            ("base", "base-model", "4", base),
+            ("adapters", "base-model", "4", adapters.as_slice()),
+            ("other", "other-model", "4", base),
+        ] {
+            let fixed = ["export", "--model", model, "--bits", bits, "--out", bundle];
+            self.clinlora(&[&fixed, what].concat())?;
+        }
+        self.notes()?;
+        for bundle in ["demo", "demo-int8"] {
+            for adapters in ["off", "clinical", "all"] {
+                for task in TASKS {
+                    self.predict(bundle, adapters, task)?;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// The `--task` arguments of every task: its definition, and the adapters under it from the bottom up.
+    fn tasks(&self) -> Vec<String> {
+        let of = |task| ["--task".to_owned(), format!("{task}=tasks/{task}/task.toml:clinical+runs/{task}")];
+        TASKS.into_iter().flat_map(of).collect()
+    }
+
+    /// One epoch of a recipe of the demo: the numbers need not be good, only different from chance and from each other.
+    fn train(
+        &self,
+        verb: &str,
+        recipe: &str,
+        set: &[String],
+        train: &str,
+        valid: &str,
+    ) -> Result<(), String> {
+        let recipe = root().join(format!("trainer/recipes/demo/{recipe}.toml"));
+        let recipe = recipe.display().to_string();
+        let data =
+            [format!("data.train={train}"), format!("data.valid={valid}"), "training.epochs=1".to_owned()];
+        let mut arguments = vec![verb, recipe.as_str()];
+        arguments.extend(set.iter().chain(&data).map(String::as_str));
+        self.clinlora(&arguments)
+    }
+
+    /// Notes to compare on: of held-out patients, and some that are odd.
+    fn notes(&self) -> Result<(), String> {
+        let path = self.folder.join("notes/test.jsonl");
+        let text = fs::read_to_string(&path).map_err(|e| format!("{}: {e}", path.display()))?;
+        let lines: Vec<&str> = text.lines().take(NOTES).collect();
+        if lines.len() < NOTES {
+            return Err(format!(
+                "{} has {} notes; the comparison wants {NOTES}",
+                path.display(),
+                lines.len()
+            ));
+        }
+        let odd = r#"{"id":"odd-0","text":"x"}
+{"id":"odd-1","text":"\u202eRTL \u05d0\u05d1 emoji \ud83e\udec0 NUL \u0000 </s> <s> end"}
+"#;
+        let path = self.folder.join("notes.jsonl");
+        fs::write(&path, format!("{}\n{odd}", lines.join("\n")))
+            .map_err(|e| format!("{}: {e}", path.display()))
+    }
+
+    /// What the native program says, one line a note.
+    fn predict(&self, bundle: &str, adapters: &str, task: &str) -> Result<(), String> {
+        let path = self.folder.join(format!("{bundle}-{adapters}-{task}.jsonl"));
+        let arguments = [
+            "predict",
+            "--bundle",
+            bundle,
+            "--task",
+            task,
+            "--adapters",
+            adapters,
+            "--notes",
+            "notes.jsonl",
+            "--json",
+        ];
+        let lines = output(Command::new(&self.program).current_dir(&self.folder).args(arguments))
+            .ok_or_else(|| format!("clinlora {} failed", arguments.join(" ")))?;
+        fs::write(&path, lines).map_err(|e| format!("{}: {e}", path.display()))
+    }
+}
