@@ -75,6 +75,12 @@ pub enum Error {
         /// What is wrong, with the line where it is known.
         reason: String,
     },
+    /// A bundle that is damaged, of another version, or for another base.
+    #[error("bundle: {reason}")]
+    Bundle {
+        /// What is wrong, naming file, tensor, adapter or task.
+        reason: String,
+    },
     /// A label the task does not have.
     #[error("the label is not one of the labels of task {task}")]
     UnknownLabel {

@@ -4,6 +4,7 @@ use burn::module::{Module, Param};
 use burn::tensor::Tensor;
 
 use crate::peft::lora::Lora;
+use crate::quant::Packed;
 use crate::weights::{Init, Weights};
 
 /// `y = x·Wᵀ + b`, then each active delta in turn: `y += s·((dropout(x)·Aᵀ)·Bᵀ)`.
@@ -12,9 +13,51 @@ use crate::weights::{Init, Weights};
 /// moves no element. Deltas live on the activation side: nothing of the size of `W` is ever formed for them.
 #[derive(Module, Debug)]
 pub struct Linear {
-    pub(crate) weight: Param<Tensor<2>>,
+    weight: Base,
     pub(crate) bias: Option<Param<Tensor<1>>>,
     deltas: Vec<Lora>,
+}
+
+/// A layer's own weight. In which form it was loaded is nobody's business but this file's.
+#[derive(Module, Debug)]
+pub struct Base {
+    form: Form,
+}
+
+#[derive(Module, Debug)]
+enum Form {
+    Dense(Param<Tensor<2>>),
+    Packed(Packed),
+}
+
+impl From<Param<Tensor<2>>> for Base {
+    fn from(weight: Param<Tensor<2>>) -> Self {
+        Self { form: Form::Dense(weight) }
+    }
+}
+
+impl From<Packed> for Base {
+    fn from(weight: Packed) -> Self {
+        Self { form: Form::Packed(weight) }
+    }
+}
+
+impl Base {
+    /// `x·Wᵀ + b`.
+    fn product<const N: usize>(&self, x: Tensor<N>, bias: Option<Tensor<1>>) -> Tensor<N> {
+        match &self.form {
+            Form::Dense(weight) => burn::tensor::module::linear(x, weight.val().transpose(), bias),
+            Form::Packed(weight) => weight.linear(x, bias),
+        }
+    }
+
+    /// `[d_out, d_in]`.
+    fn dense(&self) -> Tensor<2> {
+        match &self.form {
+            Form::Dense(weight) => weight.val(),
+            Form::Packed(weight) => weight.dense(),
+        }
+    }
 }
 
 impl Linear {
@@ -26,14 +69,15 @@ impl Linear {
         bias: bool,
         std: f64,
     ) -> Self {
-        let weight = weights.param(&format!("{path}.weight"), [d_out, d_in], Init::Normal(std));
+        let weight = weights.linear(&format!("{path}.weight"), [d_out, d_in], Init::Normal(std));
         let bias = bias.then(|| weights.param(&format!("{path}.bias"), [d_out], Init::Zeros));
         Self { weight, bias, deltas: Vec::new() }
     }
 
     /// A layer without deltas that is trained itself: `weight` is `[d_out, d_in]`, `bias` `[d_out]`.
     pub(crate) fn trainable(weight: Tensor<2>, bias: Tensor<1>) -> Self {
-        Self { weight: Param::from_tensor(weight), bias: Some(Param::from_tensor(bias)), deltas: Vec::new() }
+        let weight = Param::from_tensor(weight).into();
+        Self { weight, bias: Some(Param::from_tensor(bias)), deltas: Vec::new() }
     }
 
     /// Applies base and active deltas.
@@ -42,20 +86,37 @@ impl Linear {
     /// - `x`: `[.., d_in]`
     /// - result: `[.., d_out]`
     pub fn forward<const N: usize>(&self, x: Tensor<N>) -> Tensor<N> {
-        let weight = self.weight.val().transpose();
         let bias = self.bias.as_ref().map(Param::val);
         let active = self.deltas.iter().filter(|lora| lora.is_active());
         if active.clone().next().is_none() {
-            return burn::tensor::module::linear(x, weight, bias);
+            return self.weight.product(x, bias);
         }
-        let y = burn::tensor::module::linear(x.clone(), weight, bias);
-        active.fold(y, |y, lora| y + lora.delta(x.clone()))
+        let y = self.weight.product(x.clone(), bias);
+        active.fold(y, |y, lora| lora.added(y, x.clone()))
     }
 
     /// `[d_out, d_in]`.
     #[must_use]
     pub fn shape(&self) -> [usize; 2] {
-        self.weight.lazy_shape().dims()
+        match &self.weight.form {
+            Form::Dense(weight) => weight.lazy_shape().dims(),
+            Form::Packed(weight) => weight.shape(),
+        }
+    }
+
+    /// The weight as a parameter; none if it is packed, which no optimiser changes and no checkpoint holds.
+    pub(crate) fn parameter(&self) -> Option<&Param<Tensor<2>>> {
+        match &self.weight.form {
+            Form::Dense(weight) => Some(weight),
+            Form::Packed(_) => None,
+        }
+    }
+
+    pub(crate) fn parameter_mut(&mut self) -> Option<&mut Param<Tensor<2>>> {
+        match &mut self.weight.form {
+            Form::Dense(weight) => Some(weight),
+            Form::Packed(_) => None,
+        }
     }
 
     /// The adapters on this layer, in the order they were attached.
@@ -71,12 +132,18 @@ impl Linear {
     /// A layer without deltas whose weight is this one's with every active delta added: `W + Σ s·B·A`.
     #[must_use = "merging returns the merged layer and leaves nothing behind"]
     pub fn merged(self) -> Self {
-        let weight = self.deltas.iter().filter(|lora| lora.is_active()).fold(self.weight.val(), |w, lora| {
-            let dtype = w.dtype();
-            w + lora.weight_delta().cast(dtype)
-        });
-        let trainable = self.weight.is_require_grad();
-        let weight = self.weight.map(|_| weight.detach()).set_require_grad(trainable);
-        Self { weight, bias: self.bias, deltas: Vec::new() }
+        let weight =
+            self.deltas.iter().filter(|lora| lora.is_active()).fold(self.weight.dense(), |w, lora| {
+                let dtype = w.dtype();
+                w + lora.weight_delta().cast(dtype)
+            });
+        let weight = match self.weight.form {
+            Form::Dense(old) => {
+                let trainable = old.is_require_grad();
+                old.map(|_| weight.detach()).set_require_grad(trainable)
+            }
+            Form::Packed(_) => Param::from_tensor(weight.detach()).set_require_grad(false),
+        };
+        Self { weight: weight.into(), bias: self.bias, deltas: Vec::new() }
     }
 }

@@ -135,7 +135,8 @@ pub enum Owner {
     Adapter(String),
 }
 
-/// Shows every tensor of `model` once: its owner, its name within the owner, and the tensor.
+/// Shows every tensor of `model` once: its owner, its name within the owner, and the tensor. Packed weights are codes and
+/// no parameters, and are left out.
 ///
 /// Base tensors carry their Hugging Face name (`model.norm.weight`), those of adapters PEFT's
 /// (`model.layers.0.self_attn.q_proj.lora_A.weight`, `prompt_embeddings`); the tensors of an encoder those of PEFT's
@@ -152,7 +153,9 @@ pub fn for_each_param(model: &mut dyn Walk, mut f: impl FnMut(&Owner, &str, Para
     }
     impl<F: FnMut(&Owner, &str, ParamMut<'_>)> Visitor for Params<F> {
         fn linear(&mut self, path: &str, linear: &mut Linear) {
-            self.0(&Owner::Base, &format!("{path}.weight"), ParamMut::Matrix(&mut linear.weight));
+            if let Some(weight) = linear.parameter_mut() {
+                self.0(&Owner::Base, &format!("{path}.weight"), ParamMut::Matrix(weight));
+            }
             if let Some(bias) = linear.bias.as_mut() {
                 self.0(&Owner::Base, &format!("{path}.bias"), ParamMut::Vector(bias));
             }

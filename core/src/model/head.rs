@@ -81,7 +81,7 @@ impl CausalLm {
         let logits = match &self.lm_head {
             Some(head) => head.forward(hidden),
             None => {
-                let table = self.model.embed_tokens.val().transpose();
+                let table = self.model.table().transpose();
                 burn::tensor::module::linear(hidden, table, None)
             }
         };
@@ -233,7 +233,9 @@ impl Classifier {
     ) -> Self {
         let head = head.into();
         let mut score = Linear::build(weights, head.path, [num_labels, head.width], head.bias, head.std);
-        score.weight = score.weight.clone().set_require_grad(true);
+        if let Some(weight) = score.parameter_mut() {
+            *weight = weight.clone().set_require_grad(true);
+        }
         score.bias = score.bias.map(|bias| bias.set_require_grad(true));
         Self { model: model.into(), score, dropout_prob: head.dropout_prob, path: head.path }
     }
@@ -277,8 +279,8 @@ pub fn head_values(model: &mut dyn Walk) -> Option<HeadValues> {
     let mut values = None;
     for_each_site(model, |path, linear| {
         if HEADS.contains(&path) {
-            values =
-                Some(HeadValues { weight: linear.weight.val(), bias: linear.bias.as_ref().map(Param::val) });
+            let weight = linear.parameter().map(Param::val);
+            values = weight.map(|weight| HeadValues { weight, bias: linear.bias.as_ref().map(Param::val) });
         }
     });
     values
@@ -307,7 +309,9 @@ pub fn set_head_values(model: &mut dyn Walk, values: &HeadValues) -> Result<(), 
             });
             return;
         }
-        ParamMut::Matrix(&mut linear.weight).set_flat(values.weight.clone().flatten(0, 1));
+        if let Some(weight) = linear.parameter_mut() {
+            ParamMut::Matrix(weight).set_flat(values.weight.clone().flatten(0, 1));
+        }
         if let (Some(bias), Some(values)) = (linear.bias.as_mut(), &values.bias) {
             ParamMut::Vector(bias).set_flat(values.clone());
         }

@@ -8,7 +8,7 @@ use burn::module::{Module, Param};
 use burn::tensor::activation::silu;
 use burn::tensor::module::attention;
 use burn::tensor::ops::AttentionModuleOptions;
-use burn::tensor::{Bool, DType, Device, Int, Tensor};
+use burn::tensor::{Bool, DType, Device, Int, Tensor, TensorData};
 
 use super::norm::RmsNorm;
 use super::rope::{Rope, RopeTables};
@@ -22,7 +22,7 @@ use crate::weights::{Init, Weights};
 /// Embedding, blocks and the final norm: token ids in, hidden states out.
 #[derive(Module, Debug)]
 pub struct Llama {
-    pub(crate) embed_tokens: Param<Tensor<2>>,
+    embed_tokens: Option<Param<Tensor<2>>>,
     preamble: Preamble,
     layers: Vec<Block>,
     norm: RmsNorm,
@@ -60,26 +60,79 @@ struct Mlp {
     down_proj: Linear,
 }
 
-impl Llama {
-    /// Takes every tensor of a model of this shape from `weights`, in forward order, frozen.
-    pub fn build<W: Weights>(config: &LlamaConfig, weights: &mut W) -> Self {
+/// A decoder being built, one block at a time: a caller may do other things between two.
+#[derive(Debug)]
+pub struct Construction {
+    config: LlamaConfig,
+    embed_tokens: Option<Param<Tensor<2>>>,
+    layers: Vec<Block>,
+}
+
+impl Construction {
+    /// Takes the token embedding of a model of this shape from `weights`, if they have it.
+    pub fn begin<W: Weights>(config: &LlamaConfig, weights: &mut W) -> Self {
         let table = [config.vocab_size, config.hidden_size];
         let std = Init::Normal(config.initializer_range);
         Self {
-            embed_tokens: weights.param("model.embed_tokens.weight", table, std),
-            preamble: Preamble::new(DecoderShape::from(config)),
-            layers: (0..config.num_hidden_layers)
-                .map(|i| Block::build(config, weights, &format!("model.layers.{i}")))
-                .collect(),
-            norm: RmsNorm::build(weights, "model.norm", config.hidden_size, config.rms_norm_eps),
-            rope: Rope::new(config),
+            config: config.clone(),
+            embed_tokens: weights.table("model.embed_tokens.weight", table, std),
+            layers: Vec::with_capacity(config.num_hidden_layers),
         }
+    }
+
+    /// Takes the next block from `weights`; returns whether there was one left to take.
+    pub fn add_layer<W: Weights>(&mut self, weights: &mut W) -> bool {
+        let layer = self.layers.len();
+        if layer == self.config.num_hidden_layers {
+            return false;
+        }
+        self.layers.push(Block::build(&self.config, weights, &format!("model.layers.{layer}")));
+        true
+    }
+
+    /// Takes the final norm from `weights`.
+    ///
+    /// # Panics
+    /// If a block is still to be added.
+    pub fn finish<W: Weights>(self, weights: &mut W) -> Llama {
+        let Self { config, embed_tokens, layers } = self;
+        assert_eq!(layers.len(), config.num_hidden_layers, "every block is added first");
+        Llama {
+            embed_tokens,
+            preamble: Preamble::new(DecoderShape::from(&config)),
+            layers,
+            norm: RmsNorm::build(weights, "model.norm", config.hidden_size, config.rms_norm_eps),
+            rope: Rope::new(&config),
+        }
+    }
+}
+
+impl Llama {
+    /// Takes every tensor of a model of this shape from `weights`, in forward order, frozen.
+    pub fn build<W: Weights>(config: &LlamaConfig, weights: &mut W) -> Self {
+        let mut construction = Construction::begin(config, weights);
+        while construction.add_layer(weights) {}
+        construction.finish(weights)
     }
 
     /// Virtual tokens that stand before every note.
     #[must_use]
     pub fn num_virtual_tokens(&self) -> usize {
         self.preamble.num_virtual_tokens()
+    }
+
+    /// Number of blocks.
+    #[must_use]
+    pub fn num_layers(&self) -> usize {
+        self.layers.len()
+    }
+
+    /// The token embedding, `[V, D]`.
+    ///
+    /// # Panics
+    /// If the model was built without one: who embeds the tokens then begins with [`begin`](Self::begin).
+    pub(crate) fn table(&self) -> Tensor<2> {
+        self.embed_tokens.as_ref().expect("the token embedding is with the model").val()
     }
 
     /// Hidden states after the final norm, of the `v` virtual tokens and the note.
@@ -95,20 +148,120 @@ impl Llama {
     /// As [`forward`](Self::forward), showing `observe` what enters each block.
     #[must_use]
     pub fn forward_observed(&self, ids: Tensor<2, Int>, mut observe: impl FnMut(&Tensor<3>)) -> Tensor<3> {
-        let x = burn::tensor::module::embedding(self.embed_tokens.val(), ids); // [B, T, D]
-        let mut x = self.preamble.prepend(x); // [B, v + T, D]
-        let surroundings = Surroundings::new(&self.rope, &self.preamble, x.dims()[1], x.dtype(), &x.device());
-        for (layer, block) in self.layers.iter().enumerate() {
-            observe(&x);
-            x = block.forward(x, &surroundings, layer);
+        let mut pass = self.begin(burn::tensor::module::embedding(self.table(), ids));
+        while pass.layer < self.layers.len() {
+            observe(&pass.x);
+            self.step(&mut pass);
         }
-        self.norm.forward(x)
+        self.norm.forward(pass.x)
+    }
+
+    /// Begins a forward pass that runs one block a [`step`](Self::step).
+    ///
+    /// # Shapes
+    /// - `embedded`: `[B, T, D]`
+    #[must_use]
+    pub fn begin(&self, embedded: Tensor<3>) -> Pass {
+        let x = self.preamble.prepend(embedded); // [B, v + T, D]
+        let surroundings = Surroundings::new(&self.rope, &self.preamble, x.dims()[1], x.dtype(), &x.device());
+        Pass { x, surroundings, layer: 0 }
+    }
+
+    /// Runs the next block.
+    ///
+    /// # Panics
+    /// If there is none left.
+    pub fn step(&self, pass: &mut Pass) {
+        let x = self.layers[pass.layer].forward(pass.x.clone(), None, &pass.surroundings, pass.layer);
+        pass.x = x;
+        pass.layer += 1;
+    }
+
+    /// Ends a pass whose last block is still to run: hidden states after the final norm of one token of each row. The block
+    /// makes keys and values of every token and the rest of that one alone.
+    ///
+    /// # Shapes
+    /// - `places`: place of the token among the row's `T`, `B` of them
+    /// - result: `[B, D]`
+    ///
+    /// # Panics
+    /// If another block than the last is next, or `places` is not one place within each row.
+    #[must_use]
+    pub fn finish_at(&self, pass: Pass, places: &[usize]) -> Tensor<2> {
+        let Pass { x, surroundings, layer } = pass;
+        assert_eq!(layer + 1, self.layers.len(), "the last block is next");
+        let chosen = Chosen::new(&x, places, self.num_virtual_tokens(), &surroundings);
+        let x = self.layers[layer].forward(x, Some(&chosen), &surroundings, layer); // [B, 1, D]
+        self.norm.forward(x).squeeze_dim(1)
+    }
+}
+
+/// A forward pass under way.
+#[derive(Debug)]
+pub struct Pass {
+    x: Tensor<3>,
+    surroundings: Surroundings,
+    layer: usize,
+}
+
+impl Pass {
+    /// Blocks that have run.
+    #[must_use]
+    pub fn layers_done(&self) -> usize {
+        self.layer
+    }
+
+    /// One value of what has been computed, `[1]`: who reads it waits for the device.
+    #[must_use]
+    pub fn fence(&self) -> Tensor<1> {
+        self.x.clone().slice([0..1, 0..1, 0..1]).flatten(0, 2)
+    }
+}
+
+/// The one token of each row that a last block is wanted for.
+#[derive(Debug)]
+struct Chosen {
+    /// Place of each among the `B·(v + T)` rows.
+    rows: Tensor<1, Int>,
+    /// Rotary tables of their positions.
+    rope: RopeTables,
+    /// Where each must not look, `[B, 1, 1, slots + v + T]`.
+    hidden: Tensor<4, Bool>,
+}
+
+impl Chosen {
+    fn new(x: &Tensor<3>, places: &[usize], before: usize, surroundings: &Surroundings) -> Self {
+        let [batch, tokens, _] = x.dims();
+        assert_eq!(places.len(), batch, "one place for each row");
+        let place = |of: usize| i32::try_from(of).expect("a batch holds fewer than 2^31 tokens");
+        let options = (&x.device(), DType::I32);
+        let ints = |values: Vec<i32>| Tensor::<1, Int>::from_data(TensorData::new(values, [batch]), options);
+        let in_row: Vec<usize> = places.iter().map(|place| before + place).collect();
+        assert!(in_row.iter().all(|place| *place < tokens), "a place beyond the {tokens} tokens of a row");
+        let slots = surroundings.slots;
+        let last_keys = ints(in_row.iter().map(|at| place(slots + at)).collect()).reshape([batch, 1]);
+        let keys = slots + tokens;
+        let all_keys = Tensor::<1, Int>::arange(0..keys as i64, options).reshape([1, keys]);
+        let hidden = all_keys.expand([batch, keys]).greater(last_keys.expand([batch, keys]));
+        Self {
+            rope: surroundings.rope.at(ints(in_row.iter().map(|at| place(*at)).collect())),
+            rows: ints(in_row.iter().enumerate().map(|(b, at)| place(b * tokens + at)).collect()),
+            hidden: hidden.reshape([batch, 1, 1, keys]),
+        }
+    }
+
+    /// Their states: `[B, T, D]` to `[B, 1, D]`.
+    fn of(&self, x: Tensor<3>) -> Tensor<3> {
+        x.flatten::<2>(0, 1).select(0, self.rows.clone()).unsqueeze_dim(1)
     }
 }
 
 /// What every attention layer of one forward pass shares.
+#[derive(Debug)]
 struct Surroundings {
     rope: RopeTables,
+    /// Keys before those of the tokens.
+    slots: usize,
     /// Keys and values before the tokens', by layer; empty if there are none.
     before: Vec<KeyValues>,
     /// Where the tokens must not look, `[T, slots + T]`, if there are such keys.
@@ -122,6 +275,7 @@ impl Surroundings {
         let hidden = || Tensor::<2, Bool>::tril_mask([tokens, slots + tokens], slots as i64, device);
         Self {
             rope: rope.tables(slots..slots + tokens, dtype, device),
+            slots,
             before: preamble.key_values(dtype),
             hidden: (slots > 0).then(hidden),
         }
@@ -144,9 +298,17 @@ impl Block {
         }
     }
 
-    fn forward(&self, x: Tensor<3>, surroundings: &Surroundings, layer: usize) -> Tensor<3> {
-        let attended = self.self_attn.forward(self.input_layernorm.forward(x.clone()), surroundings, layer);
-        let x = x + attended;
+    /// Of every token, or of the `chosen` ones alone.
+    fn forward(
+        &self,
+        x: Tensor<3>,
+        chosen: Option<&Chosen>,
+        surroundings: &Surroundings,
+        layer: usize,
+    ) -> Tensor<3> {
+        let normed = self.input_layernorm.forward(x.clone());
+        let attended = self.self_attn.forward(normed, chosen, surroundings, layer);
+        let x = chosen.map_or(x.clone(), |chosen| chosen.of(x)) + attended;
         x.clone() + self.mlp.forward(self.post_attention_layernorm.forward(x))
     }
 }
@@ -168,21 +330,34 @@ impl Attention {
         }
     }
 
-    fn forward(&self, x: Tensor<3>, surroundings: &Surroundings, layer: usize) -> Tensor<3> {
-        let [b, t, _] = x.dims();
+    fn forward(
+        &self,
+        x: Tensor<3>,
+        chosen: Option<&Chosen>,
+        surroundings: &Surroundings,
+        layer: usize,
+    ) -> Tensor<3> {
         let rope = &surroundings.rope;
-        let q = self.heads(self.q_proj.forward(x.clone()), self.num_heads); // [B, H, T, E]
+        let (asking, turn) = match chosen {
+            None => (x.clone(), rope),
+            Some(chosen) => (chosen.of(x.clone()), &chosen.rope),
+        };
+        let [b, t, _] = asking.dims();
+        let q = self.heads(self.q_proj.forward(asking), self.num_heads); // [B, H, T, E]
         let k = self.heads(self.k_proj.forward(x.clone()), self.num_key_value_heads); // [B, K, T, E]
         let v = self.heads(self.v_proj.forward(x), self.num_key_value_heads); // [B, K, T, E]
-        let (q, k) = (rope.rotate(q), rope.rotate(k));
+        let (q, k) = (turn.rotate(q), rope.rotate(k));
         let (k, v) = match surroundings.before.get(layer) {
             Some((keys, values)) => (behind(keys, k), behind(values, v)), // [B, K, S + T, E]
             None => (k, v),
         };
         let keys = k.dims()[2];
-        let hidden = surroundings.hidden.clone();
+        let hidden = match chosen {
+            None => surroundings.hidden.clone().map(Tensor::unsqueeze::<4>),
+            Some(chosen) => Some(chosen.hidden.clone()),
+        };
         let options = AttentionModuleOptions { is_causal: hidden.is_none(), ..Default::default() };
-        let hidden = hidden.map(|h| h.unsqueeze::<4>().expand([b, self.num_heads, t, keys]));
+        let hidden = hidden.map(|h| h.expand([b, self.num_heads, t, keys]));
         let mixed = attention(q.clone(), self.shared(k), self.shared(v), hidden, None, options); // [B, H, T, E]
         let active = self.prompts.iter().filter(|prompt| prompt.is_active());
         let mixed = active.fold(mixed, |mixed, prompt| mixed + self.attend(q.clone(), prompt));
@@ -240,7 +415,9 @@ impl Mlp {
 
 impl Walk for Llama {
     fn walk(&mut self, visitor: &mut dyn Visitor) {
-        visitor.matrix("model.embed_tokens.weight", &mut self.embed_tokens);
+        if let Some(table) = &mut self.embed_tokens {
+            visitor.matrix("model.embed_tokens.weight", table);
+        }
         visitor.preamble(&mut self.preamble);
         for (i, block) in self.layers.iter_mut().enumerate() {
             let path = format!("model.layers.{i}");

@@ -2,7 +2,7 @@
 
 use std::ops::Range;
 
-use burn::tensor::{DType, Device, Tensor, TensorData};
+use burn::tensor::{DType, Device, Int, Tensor, TensorData};
 
 use crate::config::{LlamaConfig, RopeConfig, RopeScaling};
 
@@ -12,11 +12,11 @@ pub struct Rope {
     inv_freq: Vec<f64>,
 }
 
-/// Cosine and sine of every position and frequency, each `[T, E]`.
+/// Cosine and sine of every position and frequency, each `[1, 1, T, E]`, or with a position for each row `[B, 1, 1, E]`.
 #[derive(Debug, Clone)]
 pub struct RopeTables {
-    cos: Tensor<2>,
-    sin: Tensor<2>,
+    cos: Tensor<4>,
+    sin: Tensor<4>,
 }
 
 impl Rope {
@@ -51,14 +51,21 @@ impl Rope {
                     values.push(f(position as f64 * frequency) as f32);
                 }
             }
-            let data = TensorData::new(values, [tokens, self.inv_freq.len() * 2]);
-            Tensor::<2>::from_data(data, (device, dtype))
+            let data = TensorData::new(values, [1, 1, tokens, self.inv_freq.len() * 2]);
+            Tensor::<4>::from_data(data, (device, dtype))
         };
         RopeTables { cos: table(f64::cos), sin: table(f64::sin) }
     }
 }
 
 impl RopeTables {
+    /// The tables of one position for each row, given by their place among these.
+    #[must_use]
+    pub(crate) fn at(&self, places: Tensor<1, Int>) -> Self {
+        let of = |table: &Tensor<4>| table.clone().select(2, places.clone()).swap_dims(0, 2);
+        Self { cos: of(&self.cos), sin: of(&self.sin) }
+    }
+
     /// `x·cos + rotate_half(x)·sin`.
     ///
     /// # Shapes
@@ -69,7 +76,7 @@ impl RopeTables {
         let first = x.clone().narrow(3, 0, half);
         let second = x.clone().narrow(3, half, half);
         let turned = Tensor::cat(vec![second.neg(), first], 3);
-        x * self.cos.clone().unsqueeze() + turned * self.sin.clone().unsqueeze()
+        x * self.cos.clone() + turned * self.sin.clone()
     }
 }
 

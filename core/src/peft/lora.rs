@@ -148,6 +148,12 @@ impl Lora {
         }
     }
 
+    /// Factors as they are: `a` `[r, d_in]`, `b` `[d_out, r]`, active and frozen.
+    pub(crate) fn frozen(membership: Membership, a: Tensor<2>, b: Tensor<2>, scale: f64) -> Self {
+        let frozen = |factor| Param::from_tensor(factor).set_require_grad(false);
+        Self { a: frozen(a), b: frozen(b), membership, scale, dropout_prob: 0.0 }
+    }
+
     /// What this adapter adds to the layer's output: `s·((dropout(x)·Aᵀ)·Bᵀ)`.
     ///
     /// Dropout acts on an autodiff device only, in a frozen adapter too, as in PEFT's training mode.
@@ -162,6 +168,24 @@ impl Lora {
         let b = self.b.val().cast(dtype).transpose();
         let low = burn::tensor::module::linear(x, a, None) * self.scale; // [.., R]
         burn::tensor::module::linear(low, b, None)
+    }
+
+    /// `y`, the output for `x`, with this adapter's part added to the rows of the batch it acts on.
+    ///
+    /// # Shapes
+    /// - `x`: `[B, .., d_in]`
+    /// - `y` and result: `[B, .., d_out]`
+    pub(crate) fn added<const N: usize>(&self, y: Tensor<N>, x: Tensor<N>) -> Tensor<N> {
+        let batch = x.dims()[0];
+        match self.membership.rows.as_slice() {
+            [] => y + self.delta(x),
+            [all] if *all == (0..batch) => y + self.delta(x),
+            some => some.iter().fold(y, |y, rows| {
+                let of = |t: &Tensor<N>| t.clone().narrow(0, rows.start, rows.len());
+                let part = of(&y) + self.delta(of(&x));
+                y.slice_assign([rows.clone()], part)
+            }),
+        }
     }
 
     /// The update as a dense weight, `s·B·A`, `[d_out, d_in]`, f32.

@@ -218,7 +218,9 @@ impl PromptEncoder {
 
 /// Shows weight and bias of a linear layer of an encoder.
 pub(crate) fn linear_params(path: &str, linear: &mut Linear, f: &mut dyn FnMut(&str, ParamMut<'_>)) {
-    f(&format!("{path}.weight"), ParamMut::Matrix(&mut linear.weight));
+    if let Some(weight) = linear.parameter_mut() {
+        f(&format!("{path}.weight"), ParamMut::Matrix(weight));
+    }
     if let Some(bias) = linear.bias.as_mut() {
         f(&format!("{path}.bias"), ParamMut::Vector(bias));
     }

@@ -1,5 +1,7 @@
 //! What every method's tensors on a model have in common: whose they are, and whether they take part.
 
+use std::ops::Range;
+
 use crate::params::ParamMut;
 
 /// Whose part it is.
@@ -11,13 +13,16 @@ pub struct Membership {
     pub place: usize,
     /// Whether it takes part in the forward pass.
     pub active: bool,
+    /// Rows of the batch it acts on, each part rising and apart from the others; empty for all of them. LoRA alone can act on
+    /// some: prompts and prefixes change the length of every row.
+    pub rows: Vec<Range<usize>>,
 }
 
 impl Membership {
     /// An active part of the adapter at `place`.
     #[must_use]
     pub fn new(adapter: &str, place: usize) -> Self {
-        Self { adapter: adapter.to_owned(), place, active: true }
+        Self { adapter: adapter.to_owned(), place, active: true, rows: Vec::new() }
     }
 }
 

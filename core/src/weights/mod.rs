@@ -1,6 +1,7 @@
 //! Where a model's tensors come from. A network asks for each tensor by name and shape, in forward order, and never
 //! learns whether it is drawn at random or read from a file; so no second copy of a model is ever in memory.
 
+pub mod bundle;
 pub mod checkpoint;
 pub mod safetensors;
 
@@ -9,6 +10,8 @@ use burn::tensor::{DType, Device, Tensor, TensorData};
 use rand::SeedableRng;
 use rand::rngs::ChaCha8Rng;
 use rand_distr::{Distribution, Normal};
+
+use crate::linear::Base;
 
 /// How a tensor is drawn when it is not read.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -29,6 +32,16 @@ pub trait Weights {
     /// The same as a frozen parameter.
     fn param<const D: usize>(&mut self, name: &str, shape: [usize; D], init: Init) -> Param<Tensor<D>> {
         Param::from_tensor(self.tensor(name, shape, init)).set_require_grad(false)
+    }
+
+    /// The weight of a linear layer, in whichever form the source has it.
+    fn linear(&mut self, name: &str, shape: [usize; 2], init: Init) -> Base {
+        self.param(name, shape, init).into()
+    }
+
+    /// A table of rows as a frozen parameter; none if the source keeps it and hands out rows itself.
+    fn table(&mut self, name: &str, shape: [usize; 2], init: Init) -> Option<Param<Tensor<2>>> {
+        Some(self.param(name, shape, init))
     }
 }
 

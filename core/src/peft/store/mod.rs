@@ -132,6 +132,14 @@ impl StoredAdapter {
         Ok(self)
     }
 
+    /// Name in the model, shape and values of every tensor of the method itself, by name.
+    pub fn values(&self) -> impl Iterator<Item = (String, Vec<usize>, Vec<f32>)> {
+        self.tensors.iter().map(|(name, (shape, values))| {
+            let values = values.clone().into_data_as::<f32>();
+            (name.clone(), shape.clone(), values.as_slice::<f32>().expect("asked for as f32").to_vec())
+        })
+    }
+
     /// Number of labels of the head in the folder, if there is one.
     #[must_use]
     pub fn num_labels(&self) -> Option<usize> {
