@@ -6,6 +6,7 @@ const chromium = process.env.CHROMIUM ?? execFileSync("which", ["chromium"]).toS
 
 export default defineConfig({
   testDir: ".",
+  globalSetup: "./bundles.mjs",
   outputDir: process.env.CLINLORA_BROWSER_OUT ?? "test-results",
   // One after the other: they share two cores, and software GPUs are slow.
   workers: 1,

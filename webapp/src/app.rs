@@ -6,7 +6,7 @@ use clinlora_webapp::engine::protocol::{
 };
 use leptos::prelude::*;
 use wasm_bindgen::prelude::*;
-use web_sys::{DragEvent, File, FileList, HtmlInputElement};
+use web_sys::{DragEvent, File, FileList};
 
 /// Draws the page into its place in `index.html`.
 pub(crate) fn mount() {
@@ -248,7 +248,7 @@ fn Loading(page: Page) -> impl IntoView {
                 <input id="files" type="file" multiple
                     on:change:target=move |event| open_files(event.target().files()) />
             </label>
-            <label>Folder <input id="folder" type="file" webkitdirectory
+            <label>Folder <input id="folder" type="file" attr:webkitdirectory=""
                 on:change:target=move |event| open_files(event.target().files()) /></label>
         </fieldset>
     }

@@ -82,7 +82,7 @@ fn report(adapter: &wgpu::Adapter, device: &wgpu::Device) -> Adapter {
     let info = adapter.get_info();
     let limits = device.limits();
     // wgpu keeps the description only, which browsers leave empty.
-    let js = device.as_webgpu().map(JsValue::from).unwrap_or(JsValue::UNDEFINED);
+    let js = device.as_webgpu().map_or(JsValue::UNDEFINED, |device| AsRef::<JsValue>::as_ref(device).clone());
     let details = Reflect::get(&js, &"adapterInfo".into()).unwrap_or(JsValue::UNDEFINED);
     let field = |name: &str| Reflect::get(&details, &name.into()).ok().and_then(|value| value.as_string());
     let parts = ["vendor", "architecture", "description"].into_iter().filter_map(field);

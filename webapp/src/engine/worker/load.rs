@@ -87,6 +87,9 @@ impl Loader<'_> {
         }
         space().await?.admit(plan.needed_bytes(partial))?;
         let progress = Progress::new(self.id, &plan);
+        if !plan.missing.is_empty() {
+            progress.report();
+        }
         let result = self.fetch_all(plan.missing.clone(), &progress).await;
         if let Err(Failure::Quota { .. }) = result {
             let space = space().await?;

@@ -94,7 +94,7 @@ impl Store {
         let keys = self.shards.keys();
         let mut names = Vec::new();
         loop {
-            let step = keys.next_iterator().map_err(no_store)?.await.map_err(no_store)?;
+            let step = keys.next().map_err(no_store)?.await.map_err(no_store)?;
             let field = |name: &str| Reflect::get(&step, &name.into()).unwrap_or(JsValue::UNDEFINED);
             if field("done").is_truthy() {
                 return Ok(names);
