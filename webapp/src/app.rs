@@ -84,7 +84,7 @@ impl Shown {
                 self.say("running", "Computing.", share(done as u64, total as u64));
             }
             Event::Predicted(outcome) => self.outcomes.update(|outcomes| outcomes.push(outcome)),
-            Event::Tokens { .. } => {}
+            Event::Tokens { .. } | Event::Explained { .. } => {}
             Event::Stored { bundles, bytes, quota_bytes } => {
                 let (bytes, quota) = (megabytes(bytes), megabytes(quota_bytes));
                 self.stored.set(format!("{} bundles, {bytes} of {quota}.", bundles.len()));

@@ -52,6 +52,24 @@ pub enum Command {
         #[serde(default)]
         max_tokens: Option<usize>,
     },
+    /// Tells which parts of a note drove one outcome.
+    Explain {
+        /// The note.
+        note: String,
+        /// Name of the task.
+        task: String,
+        /// Place of the label in the task.
+        label: usize,
+        /// The parts that are left out in turn.
+        #[serde(default)]
+        parts: Parts,
+        /// Which adapters act.
+        #[serde(default)]
+        adapters: AdapterChoice,
+        /// Tokens read of the note; the bundle's own number if absent.
+        #[serde(default)]
+        max_tokens: Option<usize>,
+    },
     /// Counts the tokens of a note.
     CountTokens {
         /// The note.
@@ -108,6 +126,24 @@ pub enum AdapterChoice {
     All,
 }
 
+/// Parts of a note.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Parts {
+    /// Its sentences.
+    #[default]
+    Sentences,
+    /// Its sections.
+    Sections,
+    /// The words of one part.
+    Words {
+        /// First byte of that part.
+        start: usize,
+        /// The byte after it.
+        end: usize,
+    },
+}
+
 /// An answer of the worker.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Reply {
@@ -157,6 +193,13 @@ pub enum Event {
     },
     /// One outcome.
     Predicted(Outcome),
+    /// What each part of a note does to an outcome.
+    Explained {
+        /// The parts, in the order of the note.
+        effects: Vec<Effect>,
+        /// How far deleting parts bears the effects out; not above 0 means that they should not be shown.
+        agreement: f64,
+    },
     /// Tokens of a note.
     Tokens {
         /// How many the note has, special ones included.
@@ -257,6 +300,19 @@ pub struct Outcome {
     pub tokens_read: usize,
     /// Time from the start of the request.
     pub elapsed_ms: f64,
+}
+
+/// What one part of a note does to an outcome.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Effect {
+    /// First byte of the part.
+    pub start: usize,
+    /// The byte after it.
+    pub end: usize,
+    /// Log-odds of the outcome with the part, less those without it.
+    pub log_odds: f64,
+    /// Calibrated probability with the part, less that without it.
+    pub probability: f64,
 }
 
 /// A stored bundle.
@@ -437,6 +493,14 @@ mod tests {
                 adapters: AdapterChoice::Clinical,
                 max_tokens: Some(128),
             },
+            Command::Explain {
+                note: "a. b.".into(),
+                task: "mor".into(),
+                label: 1,
+                parts: Parts::Words { start: 0, end: 2 },
+                adapters: AdapterChoice::All,
+                max_tokens: None,
+            },
             Command::CountTokens { note: String::new() },
             Command::Cancel { request: u64::MAX },
             Command::Storage,
@@ -473,6 +537,10 @@ mod tests {
             Event::Fetching { received_bytes: 1, total_bytes: 2, fetched_bytes: 1, retrying: 0 },
             Event::Opened(opened),
             Event::Predicted(outcome),
+            Event::Explained {
+                effects: vec![Effect { start: 0, end: 3, log_odds: -0.5, probability: 0.125 }],
+                agreement: 0.25,
+            },
             Event::Failed(Failure::Cancelled),
             Event::Failed(Failure::Quota { needed_bytes: 5, available_bytes: 4 }),
             Event::Done,

@@ -1,7 +1,7 @@
 //! The worker: owns the store, the device and the model, and answers the page (see `protocol.rs`).
 //!
 //! Reading order: `requests` takes one request after the other; `load` brings a bundle from a `source` into the `store`;
-//! `device` finds where to compute; `model` predicts.
+//! `device` finds where to compute; `model` predicts, `why` explains.
 
 #[cfg(target_arch = "wasm32")]
 mod device;
@@ -19,6 +19,8 @@ mod requests;
 mod source;
 #[cfg(target_arch = "wasm32")]
 mod store;
+#[cfg(target_arch = "wasm32")]
+mod why;
 
 #[cfg(target_arch = "wasm32")]
 fn main() {

@@ -7,7 +7,7 @@ use std::rc::Rc;
 
 use burn::tensor::{Device, Tensor};
 use clinlora_core::Error;
-use clinlora_core::engine::{Adapters, Engine, Loader, Padding, Prefill};
+use clinlora_core::engine::{Adapters, Engine, Loader, Padding};
 use clinlora_core::tokenizer::Tokenizer;
 use clinlora_core::weights::bundle::{Bundle, ShardSource};
 use clinlora_webapp::engine::choice::choose;
@@ -129,8 +129,8 @@ pub(crate) struct Loaded {
     parts: Rc<Sources>,
     compute: Compute,
     wish: DeviceWish,
-    tokenizer: Tokenizer,
-    engine: RefCell<Engine>,
+    pub(crate) tokenizer: Tokenizer,
+    pub(crate) engine: RefCell<Engine>,
 }
 
 struct Sources {
@@ -225,20 +225,26 @@ impl Loaded {
         Ok((ids.len(), limit.unwrap_or(0)))
     }
 
+    /// Fails if something has gone wrong on the device.
+    pub(crate) fn check(&self) -> Result<(), Failure> {
+        self.compute.check(self.parts.bytes)
+    }
+
     /// Predicts, and tells each outcome as soon as it is there.
     pub(crate) async fn predict(&self, wanted: &Wanted<'_>) -> Result<(), Failure> {
-        self.compute.check(self.parts.bytes)?;
+        self.check()?;
         let groups = self.groups(wanted)?;
         let layers = self.engine.borrow().config().num_hidden_layers;
         let total = layers * groups.len();
         for (done, (max_tokens, tasks)) in groups.into_iter().enumerate() {
             let ids = self.tokenizer.encode(&wanted.note, max_tokens).map_err(|e| refuse(&e))?;
             let names: Vec<&str> = tasks.iter().map(String::as_str).collect();
-            let started = self.engine.borrow().start(&[&ids], &names, adapters(wanted.adapters));
-            let prefill = started.map_err(|e| refuse(&e))?;
             let told = |layer: usize| send(wanted.id, Event::Step { done: done * layers + layer, total });
-            let logits = self.run(prefill, wanted.stop, told).await?;
-            for (task, probabilities) in logits {
+            let run = Run { notes: &[&ids], tasks: &names, adapters: wanted.adapters, stop: wanted.stop };
+            for (task, rows) in self.run(&run, told).await? {
+                let row = rows.first().expect("one note was run");
+                let probabilities = self.engine.borrow().probabilities(&task, row);
+                let probabilities = probabilities.map_err(|e| refuse(&e))?;
                 let elapsed_ms = now_ms() - wanted.started_ms;
                 let outcome = Outcome { task, probabilities, tokens_read: ids.len(), elapsed_ms };
                 send(wanted.id, Event::Predicted(outcome));
@@ -265,17 +271,19 @@ impl Loaded {
         Ok(groups)
     }
 
-    /// One pass: layers are handed to the device in slices short enough for its watchdog and for a page that wants to stop.
-    async fn run(
+    /// One pass; a row of logits for each note of each task. Layers are handed to the device in slices short enough for its
+    /// watchdog and for a page that wants to stop; `told` gets how many have run.
+    pub(crate) async fn run(
         &self,
-        mut prefill: Prefill,
-        stop: &Stop,
+        run: &Run<'_>,
         told: impl Fn(usize),
-    ) -> Result<Vec<(String, Vec<f64>)>, Failure> {
+    ) -> Result<Vec<(String, Vec<Vec<f32>>)>, Failure> {
         let bytes = self.parts.bytes;
+        let started = self.engine.borrow().start(run.notes, run.tasks, adapters(run.adapters));
+        let mut prefill = started.map_err(|e| refuse(&e))?;
         let mut slice = Slice::new();
         loop {
-            stop.check()?;
+            run.stop.check()?;
             let progress = self.engine.borrow_mut().step(&mut prefill);
             if progress.is_done() {
                 break;
@@ -289,14 +297,16 @@ impl Loaded {
         }
         let logits = prefill.into_logits().expect("every layer has run");
         let values = self.compute.read(logits.values.clone(), bytes).await?;
-        let engine = self.engine.borrow();
-        let of_note = |(task, rows): (String, Vec<Vec<f32>>)| {
-            let row = rows.first().expect("one note was run");
-            let probabilities = engine.probabilities(&task, row).map_err(|e| refuse(&e))?;
-            Ok((task, probabilities))
-        };
-        logits.split(&values).into_iter().map(of_note).collect()
+        Ok(logits.split(&values))
     }
+}
+
+/// What one pass computes.
+pub(crate) struct Run<'a> {
+    pub(crate) notes: &'a [&'a [u32]],
+    pub(crate) tasks: &'a [&'a str],
+    pub(crate) adapters: AdapterChoice,
+    pub(crate) stop: &'a Stop,
 }
 
 /// How many layers are handed over before the device is waited for, from how long the last ones took.
@@ -354,7 +364,8 @@ fn about(bundle: &Bundle) -> Value {
     about
 }
 
-fn refuse(error: &Error) -> Failure {
+/// A failure for an error of `core`, all of which are defects of an input.
+pub(crate) fn refuse(error: &Error) -> Failure {
     let reason = error.to_string();
     match error {
         Error::EmptyNote | Error::Tokenizer { .. } => Failure::Note { reason },

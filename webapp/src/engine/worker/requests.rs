@@ -14,6 +14,7 @@ use super::host::{Stop, now_ms, receive, scope, send};
 use super::model::{Loaded, Wanted};
 use super::opening::{Opening, files_of};
 use super::store::{Store, delete_everything, space};
+use super::why::Why;
 
 /// A request and what belongs to it.
 struct Work {
@@ -90,7 +91,11 @@ impl Session {
             }
             Command::Predict { note, tasks, adapters, max_tokens } => {
                 let wanted = Wanted { id, note, tasks, adapters, max_tokens, stop, started_ms: now_ms() };
-                self.predict(&wanted).await
+                self.compute(id, &Job::Predict(wanted)).await
+            }
+            Command::Explain { note, task, label, parts, adapters, max_tokens } => {
+                let why = Why { id, note, task, label, parts, adapters, max_tokens, stop };
+                self.compute(id, &Job::Explain(why)).await
             }
             Command::CountTokens { note } => {
                 let loaded = self.loaded.borrow();
@@ -109,31 +114,42 @@ impl Session {
         }
     }
 
-    /// Predicts; if the device is lost meanwhile, loads the model again on another and repeats the note, once.
-    async fn predict(&self, wanted: &Wanted<'_>) -> Result<(), Failure> {
+    /// Computes; if the device is lost meanwhile, loads the model again on another and starts over, once.
+    async fn compute(&self, id: u64, job: &Job<'_>) -> Result<(), Failure> {
         let mut loaded = self.loaded.borrow_mut().take().ok_or(Failure::NothingLoaded)?;
-        let mut result = loaded.predict(wanted).await;
+        let mut result = job.run(&loaded).await;
         if let Err(Failure::DeviceLost { reason }) = &result {
-            send(wanted.id, Event::Recovering { reason: reason.clone() });
-            loaded = loaded.reload(wanted.id).await?;
-            result = loaded.predict(wanted).await;
+            send(id, Event::Recovering { reason: reason.clone() });
+            loaded = loaded.reload(id).await?;
+            result = job.run(&loaded).await;
         }
-        match result {
+        if let Err(Failure::DeviceLost { .. } | Failure::OutOfMemory { .. }) = result {
             // What such a device has in its memory is worth nothing: the page opens the bundle again.
-            Err(failure @ (Failure::DeviceLost { .. } | Failure::OutOfMemory { .. })) => {
-                loaded.end();
-                Err(failure)
-            }
-            result => {
-                *self.loaded.borrow_mut() = Some(loaded);
-                result
-            }
+            loaded.end();
+        } else {
+            *self.loaded.borrow_mut() = Some(loaded);
         }
+        result
     }
 
     fn unload(&self) {
         if let Some(loaded) = self.loaded.borrow_mut().take() {
             loaded.end();
+        }
+    }
+}
+
+/// What a loaded model is asked for.
+enum Job<'a> {
+    Predict(Wanted<'a>),
+    Explain(Why<'a>),
+}
+
+impl Job<'_> {
+    async fn run(&self, loaded: &Loaded) -> Result<(), Failure> {
+        match self {
+            Self::Predict(wanted) => loaded.predict(wanted).await,
+            Self::Explain(why) => loaded.explain(why).await,
         }
     }
 }
