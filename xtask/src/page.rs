@@ -124,3 +124,22 @@ pub(crate) fn size() -> Result<(), String> {
         None => Err("the page has no worker".to_owned()),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parse(arguments: &[&str]) -> Result<Serve, String> {
+        Serve::parse(&arguments.iter().map(|argument| (*argument).to_owned()).collect::<Vec<_>>())
+    }
+
+    #[test]
+    fn options_of_serve_are_read_and_others_refused() {
+        let options = parse(&["--release", "--port", "0", "--bundle", "b"]).expect("all there are");
+        assert_eq!((options.build, options.port), (Build::Release, 0));
+        assert_eq!(options.bundle, Some("b".into()));
+        for wrong in [&["--port", "eighty"][..], &["--port"], &["--relase"]] {
+            assert!(parse(wrong).is_err(), "{wrong:?}");
+        }
+    }
+}

@@ -14,7 +14,7 @@ use clinlora_webapp::engine::protocol::{Adapter, CpuReason};
 use js_sys::Reflect;
 use wasm_bindgen::prelude::*;
 
-use super::host::{scope, within};
+use super::host::{scope, within, words};
 
 /// A browser that has not answered by then will not: seen with some drivers, and then for more than 25 s.
 const ANSWER_MS: u32 = 5000;
@@ -38,8 +38,7 @@ pub(crate) struct Handles {
 
 /// Asks the browser for an adapter and a device.
 pub(crate) async fn find() -> Result<Handles, CpuReason> {
-    let gpu = Reflect::get(&scope().navigator(), &"gpu".into()).unwrap_or(JsValue::UNDEFINED);
-    if !gpu.is_object() {
+    if !field(&scope().navigator(), "gpu").is_object() {
         return Err(CpuReason::NoWebGpu);
     }
     let backend = wgpu::Backends::BROWSER_WEBGPU;
@@ -82,10 +81,9 @@ fn report(adapter: &wgpu::Adapter, device: &wgpu::Device) -> Adapter {
     let info = adapter.get_info();
     let limits = device.limits();
     // wgpu keeps the description only, which browsers leave empty.
-    let js = device.as_webgpu().map_or(JsValue::UNDEFINED, |device| AsRef::<JsValue>::as_ref(device).clone());
-    let details = Reflect::get(&js, &"adapterInfo".into()).unwrap_or(JsValue::UNDEFINED);
-    let field = |name: &str| Reflect::get(&details, &name.into()).ok().and_then(|value| value.as_string());
-    let parts = ["vendor", "architecture", "description"].into_iter().filter_map(field);
+    let details = field(&js(device), "adapterInfo");
+    let text = |name: &str| field(&details, name).as_string();
+    let parts = ["vendor", "architecture", "description"].into_iter().filter_map(text);
     let name = parts.filter(|part| !part.is_empty()).collect::<Vec<_>>().join(" ");
     let is_software = info.device_type == wgpu::DeviceType::Cpu
         || ["swiftshader", "llvmpipe", "lavapipe", "basic render"]
@@ -98,6 +96,15 @@ fn report(adapter: &wgpu::Adapter, device: &wgpu::Device) -> Adapter {
         binding_bytes: limits.max_storage_buffer_binding_size,
         buffer_bytes: limits.max_buffer_size,
     }
+}
+
+/// The browser's own object.
+fn js(device: &wgpu::Device) -> JsValue {
+    device.as_webgpu().map_or(JsValue::UNDEFINED, |device| AsRef::<JsValue>::as_ref(device).clone())
+}
+
+fn field(of: &JsValue, name: &str) -> JsValue {
+    Reflect::get(of, &name.into()).unwrap_or(JsValue::UNDEFINED)
 }
 
 /// A device registered with Burn.
@@ -113,17 +120,19 @@ impl Gpu {
         let wgpu_device = handles.setup.device.clone();
         let device = Device::wgpu_options().setup(handles.setup).init().map_err(|e| e.to_string())?;
         let trouble = Arc::new(Mutex::new(None));
-        let note = |trouble: &Arc<Mutex<Option<Trouble>>>, what: Trouble| {
-            web_sys::console::warn_1(&format!("{what:?}").into());
-            trouble.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert(what);
-        };
         let noted = trouble.clone();
-        // In place of Burn's handler, which panics.
-        wgpu_device.on_uncaptured_error(Arc::new(move |error: wgpu::Error| {
-            let reason = error.to_string();
-            let is_memory = matches!(error, wgpu::Error::OutOfMemory { .. });
-            note(&noted, if is_memory { Trouble::OutOfMemory(reason) } else { Trouble::Refused(reason) });
-        }));
+        // In place of Burn's handler, which panics, and of wgpu's, which drops the message and panics at an internal error.
+        let on_error = Closure::<dyn Fn(JsValue)>::new(move |event: JsValue| {
+            let error = field(&event, "error");
+            let reason = field(&error, "message").as_string().unwrap_or_default();
+            let kind = field(&field(&error, "constructor"), "name").as_string().unwrap_or_default();
+            web_sys::console::warn_1(&format!("{kind}: {reason}").into());
+            let is_memory = kind == "GPUOutOfMemoryError";
+            let what = if is_memory { Trouble::OutOfMemory(reason) } else { Trouble::Refused(reason) };
+            noted.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert(what);
+        });
+        let handler = on_error.into_js_value(); // it lives as long as the device
+        Reflect::set(&js(&wgpu_device), &"onuncapturederror".into(), &handler).map_err(|e| words(&e))?;
         let noted = trouble.clone();
         wgpu_device.set_device_lost_callback(move |reason, message| {
             // A loss explains whatever was refused before it.

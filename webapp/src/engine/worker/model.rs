@@ -118,6 +118,10 @@ impl Compute {
                 None => self.check(bundle_bytes)?,
             }
         };
+        if data.is_err() {
+            // The browser tells why after it has refused.
+            pause(50).await;
+        }
         self.check(bundle_bytes)?;
         let data = data.map_err(|e| Failure::DeviceLost { reason: e.to_string() })?;
         Ok(data.convert::<f32>().try_into_vec::<f32>().expect("converted to f32"))

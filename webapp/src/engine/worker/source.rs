@@ -33,7 +33,7 @@ impl Source {
                 };
                 let is_manifest =
                     address.split(['?', '#']).next().is_some_and(|path| path.ends_with(".json"));
-                let here = scope().location().href();
+                let here = here();
                 let folder = if is_manifest || address.ends_with('/') { "" } else { "/" };
                 let absolute = Url::new_with_base(&format!("{address}{folder}"), &here)
                     .map_err(|_| unreachable("this is not an address"))?
@@ -59,6 +59,12 @@ impl Source {
             Self::Files { files } => get_file(files.get(path), start),
         }
     }
+}
+
+/// Address of the worker's program, beside which relative addresses are looked for.
+fn here() -> String {
+    let field = |of: &JsValue, name: &str| Reflect::get(of, &name.into()).unwrap_or(JsValue::UNDEFINED);
+    field(&field(&scope(), "location"), "href").as_string().unwrap_or_default()
 }
 
 /// Cuts the folder in which the manifest lies off every path.
