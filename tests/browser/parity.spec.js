@@ -15,7 +15,7 @@ const lines = (name) =>
 const NOTES = lines("notes.jsonl");
 
 for (const bits of [4, 8]) {
-  const bundle = bits === 4 ? "demo" : "demo-int8";
+  const bundle = `trained-int${bits}`;
   for (const device of ["gpu", "cpu"]) {
     test(`int${bits} on the ${device} gives what the native program gives`, async ({ engine }) => {
       test.setTimeout(600_000);

@@ -1,5 +1,5 @@
-//! The bundles of the browser suite, made by the program itself: synthetic patients, a small base, a clinical adapter and
-//! five tasks on it, exported in every way a page may meet them, and what the native program predicts from them.
+//! Bundles made by the program itself, for the browser suite: synthetic patients, a small base, a clinical adapter and five
+//! tasks on it, exported at both precisions, and what the native program predicts from them.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -41,6 +41,21 @@ pub(crate) fn make() -> Result<PathBuf, String> {
     Ok(folder)
 }
 
+/// Arguments of `export` for every task, in a folder that `clinlora demo` or this suite has made: definition, the clinical
+/// adapter under the task's own, and labelled notes to fit and measure on. `run` names the task's folder.
+pub(crate) fn tasks(folder: &str, run: &str) -> Vec<String> {
+    let mut arguments = Vec::new();
+    for task in TASKS {
+        let (set, run) = (format!("{folder}tasks/{task}"), run.replace("{task}", task));
+        arguments
+            .extend(["--task".to_owned(), format!("{task}={set}/task.toml:{folder}clinical+{folder}{run}")]);
+        for (flag, split) in [("--valid", "valid"), ("--test", "test")] {
+            arguments.extend([flag.to_owned(), format!("{task}={set}/{split}.csv")]);
+        }
+    }
+    arguments
+}
+
 struct Maker {
     program: PathBuf,
     folder: PathBuf,
@@ -55,52 +70,35 @@ impl Maker {
         self.clinlora(&["cohort", "--patients", "300", "--seed", "7", "--out", "hospital"])?;
         self.clinlora(&["prepare", "tasks", "--mimic3", "hospital/mimic-iii", "--out", "tasks"])?;
         self.clinlora(&["prepare", "notes", "--mimic4-note", "hospital/mimic-iv-note", "--out", "notes"])?;
-        for (base, seed) in [("base-model", "7"), ("other-model", "8")] {
-            let set =
-                [format!("out={base}"), format!("seed={seed}"), "base.scratch.vocab_size=1024".to_owned()];
-            self.train("pretrain", "base", &set, "notes/train.jsonl", "notes/valid.jsonl")?;
-        }
-        let set = ["out=clinical".to_owned(), "base.path=base-model".to_owned()];
-        self.train("pretrain", "clinical", &set, "notes/train.jsonl", "notes/valid.jsonl")?;
+        let set = ["out=base", "base.scratch.vocab_size=1024"];
+        self.train("pretrain", "base", &set, "notes/train.jsonl", "notes/valid.jsonl")?;
+        self.train(
+            "pretrain",
+            "clinical",
+            &["out=clinical", "base.path=base"],
+            "notes/train.jsonl",
+            "notes/valid.jsonl",
+        )?;
         for task in TASKS {
-            let set = [
-                format!("out=runs/{task}"),
-                format!("task=tasks/{task}/task.toml"),
-                "base.path=base-model".to_owned(),
-                "adapter.0.path=clinical".to_owned(),
-            ];
+            let (out, file) = (format!("out=runs/{task}"), format!("task=tasks/{task}/task.toml"));
+            let set = [out.as_str(), file.as_str(), "base.path=base", "adapter.0.path=clinical"];
             let data = |split: &str| format!("tasks/{task}/{split}.csv");
             self.train("finetune", "clinical-frozen", &set, &data("train"), &data("valid"))?;
         }
-        let (base, tasks) = (["--base-only"].as_slice(), self.tasks());
-        let adapters: Vec<&str> =
-            ["--adapters-only"].into_iter().chain(tasks.iter().map(String::as_str)).collect();
-        let all: Vec<&str> = tasks.iter().map(String::as_str).collect();
-        for (bundle, model, bits, what) in [
-            ("demo", "base-model", "4", all.as_slice()),
-            ("demo-int8", "base-model", "8", all.as_slice()),
-            ("base", "base-model", "4", base),
-            ("adapters", "base-model", "4", adapters.as_slice()),
-            ("other", "other-model", "4", base),
-        ] {
-            let fixed = ["export", "--model", model, "--bits", bits, "--out", bundle];
-            self.clinlora(&[&fixed, what].concat())?;
-        }
         self.notes()?;
-        for bundle in ["demo", "demo-int8"] {
+        for bits in ["4", "8"] {
+            let bundle = format!("trained-int{bits}");
+            let tasks = tasks("", "runs/{task}");
+            let mut export = vec!["export", "--model", "base", "--bits", bits, "--out", bundle.as_str()];
+            export.extend(tasks.iter().map(String::as_str));
+            self.clinlora(&export)?;
             for adapters in ["off", "clinical", "all"] {
                 for task in TASKS {
-                    self.predict(bundle, adapters, task)?;
+                    self.predict(&bundle, adapters, task)?;
                 }
             }
         }
         Ok(())
-    }
-
-    /// The `--task` arguments of every task: its definition, and the adapters under it from the bottom up.
-    fn tasks(&self) -> Vec<String> {
-        let of = |task| ["--task".to_owned(), format!("{task}=tasks/{task}/task.toml:clinical+runs/{task}")];
-        TASKS.into_iter().flat_map(of).collect()
     }
 
     /// One epoch of a recipe of the demo: the numbers need not be good, only different from chance and from each other.
@@ -117,7 +115,7 @@ impl Maker {
         let data =
             [format!("data.train={train}"), format!("data.valid={valid}"), "training.epochs=1".to_owned()];
         let mut arguments = vec![verb, recipe.as_str()];
-        arguments.extend(set.iter().chain(&data).map(String::as_str));
+        arguments.extend(set.iter().copied().chain(data.iter().map(String::as_str)));
         self.clinlora(&arguments)
     }
 

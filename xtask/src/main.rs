@@ -12,8 +12,9 @@ use std::process::ExitCode;
 const HELP: &str = "\
 cargo xtask test     every suite, native and wasm, installing what is missing first
 cargo xtask browser  the page in headless Chromium alone; what follows goes to Playwright, such as a file's name
-cargo xtask serve    builds the page and serves it, with the demo's bundle, on this machine only
-                     [--release] small and slow to build  [--bundle DIR] another bundle  [--port N] instead of 8080
+cargo xtask serve    builds the page and serves it, with a bundle of the demo, on this machine only
+                     [--demo DIR] folder of `clinlora demo`, run if it is not there  [--bundle DIR] another bundle
+                     [--release] small and slow to build  [--port N] instead of 8080
 cargo xtask size     builds the page as it is published and weighs it
 cargo xtask check    formatting, lints (native and wasm), each feature by itself, licences";
 

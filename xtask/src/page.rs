@@ -4,6 +4,7 @@ use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
+use crate::bundles;
 use crate::server::Server;
 use crate::setup::{self, TRUNK, WASM_TEST_RUNNER};
 use crate::shell::{cargo, output, root, run};
@@ -21,19 +22,21 @@ pub(crate) enum Build {
 pub(crate) struct Serve {
     build: Build,
     bundle: Option<PathBuf>,
+    demo: PathBuf,
     port: u16,
 }
 
 impl Serve {
     /// Reads what follows the verb.
     pub(crate) fn parse(arguments: &[String]) -> Result<Self, String> {
-        let mut options = Self { build: Build::Checked, bundle: None, port: 8080 };
+        let mut options = Self { build: Build::Checked, bundle: None, demo: root().join("demo"), port: 8080 };
         let mut rest = arguments.iter();
         while let Some(argument) = rest.next() {
             let mut value = || rest.next().ok_or_else(|| format!("{argument} needs a value"));
             match argument.as_str() {
                 "--release" => options.build = Build::Release,
                 "--bundle" => options.bundle = Some(value()?.into()),
+                "--demo" => options.demo = value()?.into(),
                 "--port" => {
                     options.port = value()?.parse().map_err(|_| "--port needs a number".to_owned())?
                 }
@@ -43,12 +46,12 @@ impl Serve {
         Ok(options)
     }
 
-    /// Builds the page, and the demo's bundle unless one is given; then serves both until it is stopped.
+    /// Builds the page, and a demo's bundle unless one is given; then serves both until it is stopped.
     pub(crate) fn run(self) -> Result<(), String> {
         let page = build(self.build)?;
         let bundle = match self.bundle {
             Some(folder) => folder,
-            None => demo_bundle()?,
+            None => demo_bundle(&self.demo)?,
         };
         if !bundle.join("manifest.json").exists() {
             return Err(format!("{} is no bundle: it has no manifest.json", bundle.display()));
@@ -61,14 +64,25 @@ impl Serve {
     }
 }
 
-/// The bundle of `clinlora demo`, made once.
-fn demo_bundle() -> Result<PathBuf, String> {
-    let demo = root().join("demo");
+/// The bundle of a demo: run and exported unless it is there.
+fn demo_bundle(demo: &Path) -> Result<PathBuf, String> {
     let bundle = demo.join("bundle");
-    if !bundle.join("manifest.json").exists() {
-        eprintln!("making the demo's bundle in {} (some minutes, once)", demo.display());
-        run(cargo().args(["run", "--locked", "--release", "--", "demo", "--out"]).arg(&demo))?;
+    if bundle.join("manifest.json").exists() {
+        return Ok(bundle);
     }
+    let clinlora = |arguments: &[&str]| {
+        run(cargo().args(["run", "--locked", "--release", "--quiet", "--"]).args(arguments))
+    };
+    let folder = demo.display().to_string();
+    if !demo.join("report.md").exists() {
+        eprintln!("running the demo in {folder} (some minutes, once)");
+        clinlora(&["demo", "--out", &folder])?;
+    }
+    let (model, out) = (demo.join("base").display().to_string(), bundle.display().to_string());
+    let tasks = bundles::tasks(&format!("{folder}/"), "runs/{task}-clinical-frozen");
+    let mut export = vec!["export", "--model", &model, "--out", &out];
+    export.extend(tasks.iter().map(String::as_str));
+    clinlora(&export)?;
     Ok(bundle)
 }
 
