@@ -106,7 +106,7 @@ impl Maker {
         &self,
         verb: &str,
         recipe: &str,
-        set: &[String],
+        set: &[&str],
         train: &str,
         valid: &str,
     ) -> Result<(), String> {
