@@ -43,8 +43,8 @@ impl From<Packed> for Base {
 }
 
 impl Base {
-    /// `x·Wᵀ + b`.
-    fn product<const N: usize>(&self, x: Tensor<N>, bias: Option<Tensor<1>>) -> Tensor<N> {
+    /// `x·Wᵀ + b` of rows `x`.
+    fn product(&self, x: Tensor<2>, bias: Option<Tensor<1>>) -> Tensor<2> {
         match &self.form {
             Form::Dense(weight) => burn::tensor::module::linear(x, weight.val().transpose(), bias),
             Form::Packed(weight) => weight.linear(x, bias),
@@ -86,13 +86,12 @@ impl Linear {
     /// - `x`: `[.., d_in]`
     /// - result: `[.., d_out]`
     pub fn forward<const N: usize>(&self, x: Tensor<N>) -> Tensor<N> {
-        let bias = self.bias.as_ref().map(Param::val);
-        let active = self.deltas.iter().filter(|lora| lora.is_active());
-        if active.clone().next().is_none() {
-            return self.weight.product(x, bias);
-        }
-        let y = self.weight.product(x.clone(), bias);
-        active.fold(y, |y, lora| lora.added(y, x.clone()))
+        let mut dims = x.dims();
+        dims[N - 1] = self.shape()[0];
+        // As rows of one matrix: Burn would multiply note by note, and read the weight anew for each.
+        let rows = x.clone().flatten::<2>(0, N.saturating_sub(2));
+        let y = self.weight.product(rows, self.bias.as_ref().map(Param::val)).reshape(dims);
+        self.deltas.iter().filter(|lora| lora.is_active()).fold(y, |y, lora| lora.added(y, x.clone()))
     }
 
     /// `[d_out, d_in]`.

@@ -65,9 +65,19 @@ pub enum Command {
     )]
     Evaluate(Evaluate),
     /// Probabilities for unlabelled notes, one JSON line a note.
-    #[command(after_help = "Example:\n  clinlora predict --model base --adapter runs/mor --task mor.toml \
-                            --notes notes.jsonl")]
+    #[command(after_help = "Examples:\n  clinlora predict --model base --adapter runs/mor --task mor.toml \
+                            --notes notes.jsonl\n  clinlora predict --bundle bundle --task MOR --notes notes.jsonl")]
     Predict(Predict),
+    /// A quantised bundle for the browser: packed base, adapters, tasks.
+    #[command(after_help = "Examples:\n  clinlora export --model base --bits 4 --out bundle \\\n    \
+                      --task MOR=tasks/mor/task.toml:clinical+runs/mor --valid MOR=tasks/mor/valid.csv --test MOR=tasks/mor/test.csv\n  \
+                      clinlora export --model llama-7b --base-only --out base-bundle\n  \
+                      clinlora export --model llama-7b --adapters-only --base base-bundle --out adapters --task MOR=...\n\n\
+                      Of a task's adapters the last is its own and carries the head; those before it are the clinical part.\n\
+                      On --valid are fitted: the calibration (temperature or isotonic: the task file's, else the one of lower\n\
+                      cross-validated log loss) and a threshold for each label (highest F1). Tables for the page and the\n\
+                      agreement with the unpacked model come from --test. The bundle is read back before it gets its name.")]
+    Export(Export),
     /// Perplexity of notes.
     #[command(
         after_help = "Example:\n  clinlora perplexity --model base --adapter clinical --notes notes.jsonl"
@@ -82,7 +92,7 @@ pub enum Command {
     /// A merged Hugging Face checkpoint: base plus adapters.
     #[command(after_help = "Example:\n  clinlora merge --model base --adapter clinical --out merged")]
     Merge(Merge),
-    /// What a base, adapter, run or task holds.
+    /// What a base, adapter, run, bundle or task holds.
     #[command(after_help = "Example:\n  clinlora inspect runs/clinical")]
     Inspect(Inspect),
 }
@@ -264,18 +274,124 @@ impl Evaluate {
 /// Arguments of `predict`.
 #[derive(Debug, Args)]
 pub struct Predict {
-    /// Model and adapters.
-    #[command(flatten)]
-    pub model: Model,
-    /// Task file.
-    #[arg(long, value_name = "FILE")]
+    /// Hugging Face model folder.
+    #[arg(long, value_name = "DIR", required_unless_present = "bundles", conflicts_with = "bundles")]
+    pub model: Option<PathBuf>,
+    /// PEFT adapter folder; may be repeated, and they stack in that order.
+    #[arg(long = "adapter", value_name = "DIR", conflicts_with = "bundles")]
+    pub adapters: Vec<PathBuf>,
+    /// Folder of a quantised bundle, instead of model and adapters; a second one adds its adapters and tasks.
+    #[arg(long = "bundle", value_name = "DIR")]
+    pub bundles: Vec<PathBuf>,
+    /// Which adapters of a bundle take part [default: all].
+    #[arg(long = "adapters", value_name = "WHICH", value_enum, requires = "bundles")]
+    pub which: Option<AdaptersChoice>,
+    /// Task file, or with --bundle the task's name in it.
+    #[arg(long, value_name = "FILE|NAME")]
     pub task: PathBuf,
+    /// Notes are cut at this many tokens [default: 128, or what the bundle says].
+    #[arg(long, value_parser = clap::value_parser!(u32).range(2..))]
+    pub max_tokens: Option<u32>,
     /// Notes: JSON lines with id and text.
     #[arg(long, value_name = "FILE")]
     pub notes: PathBuf,
     /// Leave notes without text out rather than refuse them.
     #[arg(long)]
     pub skip_empty: bool,
+}
+
+/// Adapters of a bundle that take part.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, clap::ValueEnum)]
+pub enum AdaptersChoice {
+    /// None.
+    Off,
+    /// The clinical part of the task's stack.
+    Clinical,
+    /// The whole stack.
+    #[default]
+    All,
+}
+
+/// Arguments of `export`.
+#[derive(Debug, Args)]
+pub struct Export {
+    /// Hugging Face model folder of a LLaMA.
+    #[arg(long, value_name = "DIR")]
+    pub model: PathBuf,
+    /// A task: its name in the bundle, its file, and its adapters from the bottom up; may be repeated.
+    #[arg(long = "task", value_name = "NAME=TASKFILE:ADAPTER[+ADAPTER..]", value_parser = task_spec)]
+    #[arg(required_unless_present = "base_only")]
+    pub tasks: Vec<TaskSpec>,
+    /// Bits of a weight of the base.
+    #[arg(long, default_value = "4", value_parser = ["4", "8"])]
+    pub bits: String,
+    /// Labelled notes of a task to fit calibration and thresholds on; may be repeated.
+    #[arg(long, value_name = "NAME=FILE", value_parser = named_file)]
+    pub valid: Vec<NamedFile>,
+    /// Labelled notes of a task that nothing was fitted on; may be repeated.
+    #[arg(long, value_name = "NAME=FILE", value_parser = named_file)]
+    pub test: Vec<NamedFile>,
+    /// The packed base alone.
+    #[arg(long, conflicts_with_all = ["tasks", "adapters_only"])]
+    pub base_only: bool,
+    /// Adapters and tasks alone, for the base in --base.
+    #[arg(long, requires = "base")]
+    pub adapters_only: bool,
+    /// Bundle that holds the base, with --adapters-only.
+    #[arg(long, value_name = "BUNDLE", requires = "adapters_only")]
+    pub base: Option<PathBuf>,
+    /// Notes are cut at this many tokens.
+    #[arg(long, default_value_t = 128, value_parser = clap::value_parser!(u32).range(2..=1 << 20))]
+    pub max_tokens: u32,
+    /// TOML file with name, licence, intended_use, limitations, training_data and contact.
+    #[arg(long, value_name = "FILE")]
+    pub card: Option<PathBuf>,
+    /// Folder for the bundle.
+    #[arg(long, value_name = "DIR")]
+    pub out: PathBuf,
+    /// Replace the folder if it exists and this program made it.
+    #[arg(long)]
+    pub overwrite: bool,
+}
+
+/// A task as typed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TaskSpec {
+    /// Name in the bundle.
+    pub name: String,
+    /// Task file.
+    pub file: PathBuf,
+    /// Adapters from the bottom up.
+    pub adapters: Vec<PathBuf>,
+}
+
+/// A file of a task as typed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NamedFile {
+    /// Name of the task.
+    pub name: String,
+    /// The file.
+    pub file: PathBuf,
+}
+
+fn task_spec(text: &str) -> Result<TaskSpec, String> {
+    const FORM: &str = "write NAME=TASKFILE:ADAPTER, further adapters after a +";
+    let (name, rest) = text.split_once('=').ok_or(FORM)?;
+    let (file, adapters) = rest.split_once(':').ok_or(FORM)?;
+    let adapters: Vec<PathBuf> = adapters.split('+').map(PathBuf::from).collect();
+    if name.is_empty() || file.is_empty() || adapters.iter().any(|path| path.as_os_str().is_empty()) {
+        return Err(FORM.to_owned());
+    }
+    Ok(TaskSpec { name: name.to_owned(), file: file.into(), adapters })
+}
+
+fn named_file(text: &str) -> Result<NamedFile, String> {
+    match text.split_once('=') {
+        Some((name, file)) if !name.is_empty() && !file.is_empty() => {
+            Ok(NamedFile { name: name.to_owned(), file: file.into() })
+        }
+        _ => Err("write NAME=FILE, NAME being that of a task".to_owned()),
+    }
 }
 
 /// Arguments of `perplexity`.
@@ -419,6 +535,6 @@ pub struct Merge {
 /// Arguments of `inspect`.
 #[derive(Debug, Args)]
 pub struct Inspect {
-    /// A folder of a base, an adapter or a run; or a task file.
+    /// A folder of a base, an adapter, a run or a bundle; or a task file.
     pub path: PathBuf,
 }

@@ -11,6 +11,7 @@ pub mod dataset;
 mod device;
 pub mod error;
 mod eval;
+mod export;
 mod files;
 pub mod folders;
 pub mod mimic;

@@ -31,6 +31,7 @@ fn run(command: Command, common: &Common) -> Result<()> {
         Command::Finetune(args) => commands::finetune::run(&args, common),
         Command::Evaluate(args) => commands::evaluate::run(&args, common),
         Command::Predict(args) => commands::predict::run(&args, common),
+        Command::Export(args) => commands::export::run(&args, common),
         Command::Perplexity(args) => commands::perplexity::run(&args, common),
         Command::Params(args) => commands::params::run(&args),
         Command::Reproduce(args) => commands::reproduce::run(&args, common),

@@ -437,3 +437,70 @@ impl Walk for Llama {
         visitor.vector("model.norm.weight", &mut self.norm.weight);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::batch::TokenBatch;
+    use crate::params::{ParamMut, for_each_param};
+    use crate::peft::adaption_prompt::AdaptionPromptConfig;
+    use crate::peft::config::AdapterConfig;
+    use crate::peft::lora::LoraConfig;
+    use crate::peft::prefix::PrefixConfig;
+    use crate::peft::prompt::{PromptConfig, PromptInit};
+    use crate::peft::stack::{attach, set_active};
+    use crate::weights::RandomWeights;
+
+    #[test]
+    fn one_token_of_the_last_block_is_that_of_the_whole_pass() {
+        let device = Device::flex();
+        let config = LlamaConfig::preset(61, 24, 40, 3, 4, 2);
+        let mut model = Llama::build(&config, &mut RandomWeights::new(1, &device, DType::F32));
+        let adapters: [(&str, AdapterConfig); 4] = [
+            ("lora", LoraConfig { r: 3, alpha: 5.0, ..LoraConfig::default() }.into()),
+            (
+                "prefix",
+                AdapterConfig::Prefix(PrefixConfig { num_virtual_tokens: 3, ..PrefixConfig::default() }),
+            ),
+            (
+                "prompt",
+                AdapterConfig::Prompt(PromptConfig { num_virtual_tokens: 2, init: PromptInit::Random }),
+            ),
+            (
+                "own",
+                AdapterConfig::AdaptionPrompt(AdaptionPromptConfig { adapter_len: 4, adapter_layers: 2 }),
+            ),
+        ];
+        for (seed, (name, config)) in (2..).zip(adapters) {
+            attach(&mut model, name, config, seed, &device).expect("attaches");
+        }
+        // Weights and fresh adapters are small or zero: make everything matter.
+        for_each_param(&mut model, |_, name, mut param: ParamMut<'_>| {
+            let flat = param.flat();
+            let count = flat.dims()[0];
+            let wave: Vec<f32> =
+                (0..count).map(|i| 0.3 * (i as f32 * 0.7 + name.len() as f32).sin()).collect();
+            param.set_flat(flat + Tensor::from_data(TensorData::new(wave, [count]), (&device, DType::F32)));
+        });
+        let notes: [&[u32]; 3] = [&[1, 5, 60, 4, 4], &[1], &[1, 2, 3]];
+        let batch = TokenBatch::new(&notes, &device).expect("notes");
+        for active in
+            [&[][..], &["lora"], &["prefix"], &["prompt", "own"], &["lora", "prefix", "prompt", "own"]]
+        {
+            set_active(&mut model, active).expect("attached");
+            let before = model.num_virtual_tokens();
+            let whole = model.forward(batch.ids()).flatten::<2>(0, 1);
+            let whole = whole.select(0, batch.int_row(batch.last_rows(before))).into_data_as::<f32>();
+            let mut pass = model.begin(burn::tensor::module::embedding(model.table(), batch.ids()));
+            while pass.layers_done() + 1 < model.num_layers() {
+                model.step(&mut pass);
+            }
+            let alone = model.finish_at(pass, &[4, 0, 2]).into_data_as::<f32>();
+            let (whole, alone) =
+                (whole.as_slice::<f32>().expect("f32"), alone.as_slice::<f32>().expect("f32"));
+            let worst = whole.iter().zip(alone).map(|(a, b)| (a - b).abs()).fold(0.0, f32::max);
+            assert!(worst < 1e-5 && whole.len() == alone.len(), "{active:?}: {worst}");
+            assert!(whole.iter().any(|v| v.abs() > 0.1), "nothing to compare");
+        }
+    }
+}

@@ -163,11 +163,13 @@ impl Lora {
     /// - result: `[.., d_out]`
     pub(crate) fn delta<const N: usize>(&self, x: Tensor<N>) -> Tensor<N> {
         let dtype = x.dtype();
-        let x = dropped(x, self.dropout_prob);
+        let mut dims = x.dims();
+        let x = dropped(x, self.dropout_prob).flatten::<2>(0, N.saturating_sub(2));
         let a = self.a.val().cast(dtype).transpose();
         let b = self.b.val().cast(dtype).transpose();
+        dims[N - 1] = b.dims()[1];
         let low = burn::tensor::module::linear(x, a, None) * self.scale; // [.., R]
-        burn::tensor::module::linear(low, b, None)
+        burn::tensor::module::linear(low, b, None).reshape(dims)
     }
 
     /// `y`, the output for `x`, with this adapter's part added to the rows of the batch it acts on.

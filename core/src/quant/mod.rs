@@ -30,7 +30,9 @@
 mod layout;
 mod pack;
 mod packed;
+mod stripe;
 
 pub use self::layout::{BLOCK_ROWS, Bits, GROUP, SCALE_WORDS, blocks, matrix_words, row_words};
 pub use self::pack::{pack, pack_rows, product, scales_are_sound, unpack, unpack_row};
 pub use self::packed::Packed;
+pub use self::stripe::add_stripe;

@@ -207,7 +207,8 @@ fn write_codes(codes: &[i8; GROUP], bits: Bits, words: &mut [u32]) {
     }
 }
 
-fn read_codes(words: &[u32], bits: Bits) -> [i8; GROUP] {
+#[inline]
+pub(super) fn read_codes(words: &[u32], bits: Bits) -> [i8; GROUP] {
     let mut codes = [0; GROUP];
     match bits {
         Bits::Four => {
@@ -228,7 +229,8 @@ fn read_codes(words: &[u32], bits: Bits) -> [i8; GROUP] {
 }
 
 /// The f16 in the low (0) or high (1) half of a word.
-fn half_of(word: u32, half: usize) -> f32 {
+#[inline]
+pub(super) fn half_of(word: u32, half: usize) -> f32 {
     let bytes = word.to_le_bytes();
     f16::from_le_bytes([bytes[2 * half], bytes[2 * half + 1]]).to_f32()
 }

@@ -56,22 +56,22 @@ impl Packed {
     /// `x·Wᵀ + b`, unpacking some blocks of rows at a time.
     ///
     /// # Shapes
-    /// - `x`: `[.., d_in]`
+    /// - `x`: `[rows, d_in]`
     /// - `bias`: `[d_out]`
-    /// - result: `[.., d_out]`
+    /// - result: `[rows, d_out]`
     #[must_use]
-    pub fn linear<const N: usize>(&self, x: Tensor<N>, bias: Option<Tensor<1>>) -> Tensor<N> {
+    pub fn linear(&self, x: Tensor<2>, bias: Option<Tensor<1>>) -> Tensor<2> {
         let [row_blocks, groups] = blocks(self.shape);
         let at_once = (UNPACKED / (groups * GROUP * BLOCK_ROWS)).max(1);
         let dtype = x.dtype();
-        let parts: Vec<Tensor<N>> = (0..row_blocks)
+        let parts: Vec<Tensor<2>> = (0..row_blocks)
             .step_by(at_once)
             .map(|first| {
                 let weight = self.unpacked(first..row_blocks.min(first + at_once)).cast(dtype);
                 burn::tensor::module::linear(x.clone(), weight.transpose(), None)
             })
             .collect();
-        let y = Tensor::cat(parts, N - 1);
+        let y = Tensor::cat(parts, 1);
         match bias {
             Some(bias) => y + bias.unsqueeze(),
             None => y,

@@ -4,6 +4,7 @@
 pub mod bundle;
 pub mod checkpoint;
 pub mod safetensors;
+pub mod source;
 
 use burn::module::Param;
 use burn::tensor::{DType, Device, Tensor, TensorData};

@@ -3,7 +3,7 @@
 use ::safetensors::tensor::{Metadata, TensorInfo};
 use ::safetensors::{Dtype, SafeTensors};
 
-use super::checkpoint::{StoredDtype, StoredTensor, TensorSource};
+use super::source::{StoredDtype, StoredTensor, TensorSource};
 use crate::error::Error;
 
 /// One safetensors file in memory, or mapped into it; `B` owns the bytes.

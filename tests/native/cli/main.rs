@@ -7,6 +7,7 @@
 
 mod broken_files; // checkpoints, adapters and tokenizers that cannot be used
 mod broken_input; // notes, tables, recipes and folders that cannot be used
+mod bundle; // quantised bundles: export, predict, inspect, and their damages
 mod dynamics; // what run.jsonl says of schedules, accumulation, clipping, selection, divergence
 mod interruption; // signals, kills and full disks, and resuming from them
 mod journey; // pretrain, finetune, evaluate, predict, perplexity, merge, inspect, params

@@ -16,6 +16,7 @@ use crate::error::{AtPath, Error, Result};
 use crate::files;
 use crate::folders::adapter::AdapterFolder;
 use crate::folders::base::BaseFolder;
+use crate::folders::bundle::{BundleFolder, MANIFEST};
 
 /// Says what a folder or task file holds.
 ///
@@ -34,13 +35,17 @@ pub fn run(args: &Inspect, common: &Common) -> Result<()> {
         if path.join("adapter_config.json").exists() || path.join("head.safetensors").exists() {
             found.insert("adapter".into(), adapter(path, &opened.device)?);
         }
+        if path.join(MANIFEST).exists() {
+            found.insert("bundle".into(), bundle(path)?);
+        }
         if path.join("recipe.toml").exists() {
             found.insert("run".into(), run_folder(path)?);
         }
     }
     if found.is_empty() {
         return Err(Error::Input(format!(
-            "{}: neither a base (config.json), an adapter (adapter_config.json), a run (recipe.toml) nor a task file",
+            "{}: neither a base (config.json), an adapter (adapter_config.json), a run (recipe.toml), a bundle (manifest.json) \
+             nor a task file",
             path.display()
         )));
     }
@@ -167,6 +172,29 @@ fn run_folder(path: &Path) -> Result<Value> {
         "last_validation": last("valid"),
         "recipe": path.join("recipe.toml").display().to_string(),
     }))
+}
+
+/// Facts of a bundle whose files all have the manifest's hashes.
+fn bundle(path: &Path) -> Result<Value> {
+    let folder = BundleFolder::open(path)?;
+    let manifest = folder.bundle.manifest();
+    let mut facts = json!({
+        "version": manifest.version,
+        "base_sha256": manifest.base_sha256,
+        "shards": manifest.shards.len(),
+        "bytes": manifest.shards.iter().map(|shard| shard.bytes).sum::<u64>(),
+        "adapters": manifest.adapters.iter().map(|adapter| adapter.name.as_str()).collect::<Vec<_>>(),
+        "tasks": manifest.tasks.iter().map(|task| task.name.as_str()).collect::<Vec<_>>(),
+        "licence": manifest.card.licence,
+    });
+    if let (Value::Object(facts), Some(base), Some(config)) =
+        (&mut facts, &manifest.base, folder.bundle.config())
+    {
+        facts.insert("bits".into(), json!(base.bits));
+        facts.insert("layers".into(), json!(config.num_hidden_layers));
+        facts.insert("hidden_size".into(), json!(config.hidden_size));
+    }
+    Ok(facts)
 }
 
 fn task(path: &Path) -> Result<Value> {

@@ -3,6 +3,7 @@
 pub mod cohort;
 pub mod demo;
 pub mod evaluate;
+pub mod export;
 pub mod finetune;
 pub mod inspect;
 pub mod merge;
@@ -13,7 +14,7 @@ pub mod prepare;
 pub mod pretrain;
 mod recipe_run;
 pub mod reproduce;
-mod stack;
+pub(crate) mod stack;
 
 use serde::Serialize;
 

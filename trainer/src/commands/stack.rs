@@ -53,7 +53,7 @@ pub(super) fn merged(
 }
 
 /// Loads a classifier with `adapters` stacked in order, all active; the head is that of the last folder with one.
-pub(super) fn classifier(
+pub(crate) fn classifier(
     base: &BaseFolder,
     adapters: &[PathBuf],
     task: &Task,

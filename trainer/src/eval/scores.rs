@@ -1,35 +1,7 @@
 //! Probabilities from logits, in f64: what every metric but the loss reads.
 
+pub(crate) use clinlora_core::probability::probabilities;
 use clinlora_core::task::TaskKind;
-
-/// Probability of each label for one note: softmax with one label per note, otherwise a sigmoid each.
-///
-/// # Panics
-/// If `logits` is empty.
-#[must_use]
-pub(crate) fn probabilities(kind: TaskKind, logits: &[f32]) -> Vec<f64> {
-    match kind {
-        TaskKind::Binary | TaskKind::Multiclass => softmax(logits),
-        TaskKind::Multilabel => logits.iter().map(|x| sigmoid(f64::from(*x))).collect(),
-    }
-}
-
-fn softmax(logits: &[f32]) -> Vec<f64> {
-    let highest = f64::from(logits.iter().copied().fold(f32::NEG_INFINITY, f32::max));
-    let powers: Vec<f64> = logits.iter().map(|x| (f64::from(*x) - highest).exp()).collect();
-    let sum: f64 = powers.iter().sum();
-    powers.into_iter().map(|power| power / sum).collect()
-}
-
-/// Neither form overflows on its side.
-fn sigmoid(x: f64) -> f64 {
-    if x >= 0.0 {
-        1.0 / (1.0 + (-x).exp())
-    } else {
-        let power = x.exp();
-        power / (1.0 + power)
-    }
-}
 
 /// One probability for each note and label.
 #[derive(Debug)]
@@ -74,16 +46,6 @@ impl Probabilities {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn probabilities_hold_at_any_size_of_the_logits() {
-        assert_eq!(probabilities(TaskKind::Multilabel, &[0.0, -2000.0, 2000.0]), [0.5, 0.0, 1.0]);
-        assert_eq!(probabilities(TaskKind::Binary, &[-3e38, 3e38]), [0.0, 1.0]);
-        let thirds = probabilities(TaskKind::Multiclass, &[1e30; 3]);
-        assert_eq!(thirds, [1.0 / 3.0; 3]);
-        let one = probabilities(TaskKind::Multilabel, &[3_f32.ln()])[0];
-        assert!((one - 0.75).abs() < 1e-7, "{one}");
-    }
 
     #[test]
     fn a_column_goes_through_the_notes() {

@@ -124,17 +124,23 @@ impl AdapterFolder {
         }
     }
 
+    /// Refuses a base of another fingerprint than the adapter was trained on, where the folder says.
+    pub(crate) fn check_base(&self, base_fingerprint: &str) -> Result<()> {
+        let Some(origin) = self.origin.as_ref().filter(|o| o.base_fingerprint != base_fingerprint) else {
+            return Ok(());
+        };
+        Err(Error::Input(format!(
+            "{}: this adapter was trained on another base (its fingerprint begins {}, this one's {}); give the base it was \
+             trained on",
+            self.path.display(),
+            &origin.base_fingerprint.get(..12).unwrap_or_default(),
+            &base_fingerprint.get(..12).unwrap_or_default(),
+        )))
+    }
+
     /// Puts adapter and head on `model`, whose base has this fingerprint.
     pub fn attach(self, model: &mut dyn Walk, base_fingerprint: &str) -> Result<()> {
-        if let Some(origin) = self.origin.filter(|o| o.base_fingerprint != base_fingerprint) {
-            return Err(Error::Input(format!(
-                "{}: this adapter was trained on another base (its fingerprint begins {}, this one's {}); give the \
-                 base it was trained on",
-                self.path.display(),
-                &origin.base_fingerprint.get(..12).unwrap_or_default(),
-                &base_fingerprint.get(..12).unwrap_or_default(),
-            )));
-        }
+        self.check_base(base_fingerprint)?;
         match self.content {
             Content::Adapter(stored) => stored.attach(model).at(&self.path),
             Content::Head(head) => set_head_values(model, &head).at(&self.path),

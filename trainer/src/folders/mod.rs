@@ -2,4 +2,5 @@
 
 pub mod adapter;
 pub mod base;
+pub(crate) mod bundle;
 mod pytorch;

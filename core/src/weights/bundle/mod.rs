@@ -7,7 +7,7 @@ mod manifest;
 mod tasks;
 mod writer;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use half::f16;
 
@@ -123,12 +123,12 @@ impl Bundle {
                 };
                 misshapen.extend(misfit(tensor, &expected));
             }
-            let has = |name: &str| adapter.tensors.iter().any(|tensor| tensor.name == name);
+            let names: BTreeSet<&str> = adapter.tensors.iter().map(|tensor| tensor.name.as_str()).collect();
             let halves = adapter.tensors.iter().filter_map(|tensor| {
                 let (path, half) = tensor.name.rsplit_once(".lora_")?;
                 Some(format!("{path}.lora_{}", if half == "A.weight" { "B.weight" } else { "A.weight" }))
             });
-            let missing: Vec<String> = halves.filter(|name| !has(name)).collect();
+            let missing: Vec<String> = halves.filter(|name| !names.contains(name.as_str())).collect();
             if !(missing.is_empty() && unexpected.is_empty() && misshapen.is_empty()) {
                 let what = format!("adapter {}", adapter.name);
                 return Err(Error::Tensors { what, missing, unexpected, misshapen });
