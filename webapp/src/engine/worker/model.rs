@@ -1,7 +1,6 @@
 //! A loaded bundle: the engine of `core` on a device, watched while it works.
 
 use std::cell::RefCell;
-use std::future::Future;
 use std::pin::pin;
 use std::rc::Rc;
 
@@ -353,7 +352,7 @@ fn adapters(choice: AdapterChoice) -> Adapters {
 /// The manifest without its tables of tensors and files.
 fn about(bundle: &Bundle) -> Value {
     let mut about = serde_json::to_value(bundle.manifest()).expect("what was read can be written");
-    let mut strip = |value: Option<&mut Value>, name: &str| {
+    let strip = |value: Option<&mut Value>, name: &str| {
         if let Some(Value::Object(map)) = value {
             map.remove(name);
         }
