@@ -12,7 +12,7 @@ use web_sys::{DragEvent, File, FileList};
 pub(crate) fn mount() {
     let place = document().get_element_by_id("page").expect("index.html has the place");
     place.set_text_content(None);
-    leptos::mount::mount_to(place.unchecked_into(), App).forget();
+    mount_to(place.unchecked_into(), App).forget();
 }
 
 /// What is shown, changed by the worker's answers.
@@ -248,7 +248,7 @@ fn Loading(page: Page) -> impl IntoView {
                 <input id="files" type="file" multiple
                     on:change:target=move |event| open_files(event.target().files()) />
             </label>
-            <label>Folder <input id="folder" type="file" attr:webkitdirectory=""
+            <label>Folder <input id="folder" type="file" prop:webkitdirectory=true
                 on:change:target=move |event| open_files(event.target().files()) /></label>
         </fieldset>
     }

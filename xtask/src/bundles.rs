@@ -102,14 +102,7 @@ impl Maker {
     }
 
     /// One epoch of a recipe of the demo: the numbers need not be good, only different from chance and from each other.
-    fn train(
-        &self,
-        verb: &str,
-        recipe: &str,
-        set: &[&str],
-        train: &str,
-        valid: &str,
-    ) -> Result<(), String> {
+    fn train(&self, verb: &str, recipe: &str, set: &[&str], train: &str, valid: &str) -> Result<(), String> {
         let recipe = root().join(format!("trainer/recipes/demo/{recipe}.toml"));
         let recipe = recipe.display().to_string();
         let data =

@@ -67,12 +67,18 @@ pub struct Space {
 const SPARE_BYTES: u64 = 1 << 20;
 
 impl Space {
+    /// What may still be stored, as far as the browser tells.
+    #[must_use]
+    pub fn free_bytes(self) -> u64 {
+        self.quota_bytes.saturating_sub(self.used_bytes)
+    }
+
     /// Whether `needed` more bytes fit.
     ///
     /// # Errors
     /// [`Failure::Quota`] with the sizes.
     pub fn admit(self, needed: u64) -> Result<(), Failure> {
-        let available = self.quota_bytes.saturating_sub(self.used_bytes);
+        let available = self.free_bytes();
         // What is complete needs no space, however full the store is.
         if needed > 0 && needed.saturating_add(SPARE_BYTES) > available {
             return Err(Failure::Quota { needed_bytes: needed, available_bytes: available });

@@ -92,9 +92,10 @@ impl Loader<'_> {
         }
         let result = self.fetch_all(plan.missing.clone(), &progress).await;
         if let Err(Failure::Quota { .. }) = result {
-            let space = space().await?;
-            let needed_bytes = plan.total_bytes - progress.received_bytes.get().min(plan.total_bytes);
-            let available_bytes = space.quota_bytes.saturating_sub(space.used_bytes);
+            let needed_bytes = plan.total_bytes.saturating_sub(progress.received_bytes.get());
+            let free = space().await?.free_bytes();
+            // A browser may name the same large quota to every page, so as not to tell them apart, and keep a smaller one.
+            let available_bytes = if free < needed_bytes { free } else { 0 };
             return Err(Failure::Quota { needed_bytes, available_bytes });
         }
         result?;

@@ -105,7 +105,7 @@ impl Opening<'_> {
         if let Some(address) = address {
             let base = self.find(store, Source::new(&Address::Url(address), Vec::new())?).await?;
             let hash = base.bundle.manifest().base_hash().unwrap_or_default();
-            return if hash == *expected { Ok(base) } else { Err(refuse(hash)) };
+            return if hash == *expected { base_alone(base) } else { Err(refuse(hash)) };
         }
         for (address, manifest_sha256) in owned_manifests(store) {
             if let Some(bundle) = stored_bundle(store, &manifest_sha256).await
@@ -115,7 +115,7 @@ impl Opening<'_> {
                     true => Source::new(&Address::Files, Vec::new())?,
                     false => Source::new(&Address::Url(address), Vec::new())?,
                 };
-                return Ok(Found { source, manifest_sha256, bundle });
+                return base_alone(Found { source, manifest_sha256, bundle });
             }
         }
         Err(refuse(String::new()))
@@ -126,6 +126,19 @@ impl Opening<'_> {
         let files = loader.shards(&files_of(&found.bundle)).await?;
         Ok(StoredPart { manifest_sha256: found.manifest_sha256, bundle: found.bundle, files })
     }
+}
+
+/// A bundle without the adapters and tasks it may have on its base, and without their shards, which follow those of the base.
+fn base_alone(found: Found) -> Result<Found, Failure> {
+    let mut manifest = found.bundle.manifest().clone();
+    manifest.adapters.clear();
+    manifest.tasks.clear();
+    let shards =
+        manifest.tensors().flat_map(|tensor| &tensor.segments).map(|segment| segment.shard + 1).max();
+    manifest.shards.truncate(shards.unwrap_or(0));
+    let bundle = manifest.to_json().and_then(|json| Bundle::parse(&json));
+    let bundle = bundle.map_err(|e| Failure::Manifest { reason: e.to_string() })?;
+    Ok(Found { bundle, ..found })
 }
 
 /// The files a bundle consists of beside its manifest: shards in order, and then the tokenizer of a base.
