@@ -11,31 +11,49 @@ pub(crate) struct Tool {
     package: &'static str,
     version: &'static str,
     program: &'static str,
+    /// What `cargo install` needs besides.
+    options: &'static [&'static str],
 }
 
 /// Runs wasm tests in a browser. Its version must equal that of `wasm-bindgen` in Cargo.lock.
-pub(crate) const WASM_TEST_RUNNER: Tool =
-    Tool { package: "wasm-bindgen-cli", version: "0.2.130", program: "wasm-bindgen-test-runner" };
+pub(crate) const WASM_TEST_RUNNER: Tool = Tool {
+    package: "wasm-bindgen-cli",
+    version: "0.2.130",
+    program: "wasm-bindgen-test-runner",
+    options: &[],
+};
 
 /// Checks licences and sources.
-pub(crate) const CARGO_DENY: Tool = Tool { package: "cargo-deny", version: "0.20.2", program: "cargo-deny" };
+pub(crate) const CARGO_DENY: Tool =
+    Tool { package: "cargo-deny", version: "0.20.2", program: "cargo-deny", options: &[] };
+
+/// Builds the page. It declares a newer Rust than ours and builds with it all the same; without its default features it
+/// does not ask the network for a newer version of itself.
+pub(crate) const TRUNK: Tool = Tool {
+    package: "trunk",
+    version: "0.22.1",
+    program: "trunk",
+    options: &["--locked", "--ignore-rust-version", "--no-default-features", "--features", "rustls"],
+};
 
 impl Tool {
     /// Installs the program unless it is there; returns its path.
     pub(crate) fn install(&self) -> Result<PathBuf, String> {
-        let Self { package, version, program } = self;
+        let Self { package, version, program, options } = self;
         let folder = cache().join(format!("{package}-{version}"));
         let path = folder.join("bin").join(program);
         if !path.exists() {
-            eprintln!("installing {package} {version} into {} (some minutes, once)", folder.display());
+            eprintln!("installing {package} {version} into {} (up to ten minutes, once)", folder.display());
             fs::create_dir_all(&folder).map_err(|e| format!("{}: {e}", folder.display()))?;
             let build = folder.join("target");
             run(cargo()
                 .args(["install", package, "--version", version, "--root"])
                 .arg(&folder)
+                .args(*options)
                 .env("CARGO_TARGET_DIR", &build)
                 // Tools are waited for once and run for seconds: compile them quickly.
                 .env("CARGO_PROFILE_RELEASE_LTO", "off")
+                .env("CARGO_PROFILE_RELEASE_CODEGEN_UNITS", "16")
                 .env("CARGO_PROFILE_RELEASE_OPT_LEVEL", "1"))?;
             fs::remove_dir_all(&build).map_err(|e| format!("{}: {e}", build.display()))?;
         }
@@ -62,6 +80,23 @@ pub(crate) fn wasm_target() -> Result<(), String> {
     }
     run(Command::new("rustup").current_dir(root()).args(["target", "add", TARGET]))
         .map_err(|e| format!("{e}\nthe wasm suite needs Rust's {TARGET} target"))
+}
+
+/// Installs the Node packages of the browser suite, as its lock file says; returns their folder.
+///
+/// Among them is Binaryen, whose `wasm-opt` Trunk runs: Debian's is too old and breaks the program without a word.
+pub(crate) fn node_modules() -> Result<PathBuf, String> {
+    let folder = root().join("tests/browser");
+    let modules = folder.join("node_modules");
+    let lock = fs::read(folder.join("package-lock.json")).map_err(|e| format!("package-lock.json: {e}"))?;
+    let stamp = modules.join(".installed");
+    if fs::read(&stamp).is_ok_and(|installed| installed == lock) {
+        return Ok(modules);
+    }
+    run(Command::new("npm").current_dir(&folder).args(["ci", "--no-audit", "--no-fund"]))
+        .map_err(|e| format!("{e}\nthe page and the browser suite need Node 20 or later with npm"))?;
+    fs::write(&stamp, lock).map_err(|e| format!("{}: {e}", stamp.display()))?;
+    Ok(modules)
 }
 
 /// Installs a browser and its driver where they are missing and Debian's packages can be had.

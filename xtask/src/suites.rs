@@ -2,19 +2,25 @@
 
 use std::process::Command;
 
-use crate::setup;
+use crate::page::{self, Build};
 use crate::shell::{cargo, root, run};
+use crate::{bundles, setup};
 
 /// How everything is built: as Cargo.lock says, in a release-like profile with debug assertions, since an unoptimised Burn
 /// is too slow to test with.
 const PROFILE: [&str; 3] = ["--locked", "--profile", "checked"];
 
-/// Runs every suite: native tests and documentation tests, the kernels on a Vulkan device among them, then the model in a
-/// browser.
+/// The package of the kernels.
+const KERNELS: &str = "clinlora-shaders";
+
+/// Runs every suite: native tests and documentation tests, the kernels on a Vulkan device among them, the model in a browser,
+/// and then the page in one.
 pub(crate) fn test() -> Result<(), String> {
     setup::wasm_target()?;
     setup::vulkan()?;
-    run(cargo().args(["test", "--workspace"]).args(PROFILE))?;
+    // By themselves, so that what they need of wgpu does not have Burn compiled anew for everything else.
+    run(cargo().args(["test", "--workspace", "--exclude", KERNELS]).args(PROFILE))?;
+    run(cargo().args(["test", "--package", KERNELS]).args(PROFILE))?;
     setup::browser()?;
     let runner = setup::WASM_TEST_RUNNER.install()?;
     let wasm = ["test", "--package", "clinlora-tests", "--test", "web", "--no-default-features"];
@@ -23,15 +29,33 @@ pub(crate) fn test() -> Result<(), String> {
         .args(PROFILE)
         .args(["--target", "wasm32-unknown-unknown"])
         .env("CARGO_TARGET_WASM32_UNKNOWN_UNKNOWN_RUNNER", runner)
-        .env("WASM_BINDGEN_TEST_TIMEOUT", "120"))
+        .env("WASM_BINDGEN_TEST_TIMEOUT", "120"))?;
+    browser(&[])
+}
+
+/// Builds the page as the suites are built and drives it in headless Chromium. `only` are arguments for Playwright.
+pub(crate) fn browser(only: &[String]) -> Result<(), String> {
+    setup::browser()?;
+    let modules = setup::node_modules()?;
+    let page = page::build(Build::Checked)?;
+    let bundles = bundles::make()?;
+    run(Command::new(modules.join(".bin/playwright"))
+        .current_dir(root().join("tests/browser"))
+        .arg("test")
+        .args(only)
+        .env("CLINLORA_PAGE", page)
+        .env("CLINLORA_BUNDLES", bundles)
+        .env("CLINLORA_BROWSER_OUT", page::target().join("browser-results")))
 }
 
 /// Formatting, lints, each feature by itself, licences.
 pub(crate) fn check() -> Result<(), String> {
     run(cargo().args(["fmt", "--all", "--check"]))?;
-    clippy(&["--workspace", "--all-targets"])?;
+    clippy(&["--workspace", "--exclude", KERNELS, "--all-targets"])?;
+    clippy(&["--package", KERNELS, "--all-targets"])?;
     setup::wasm_target()?;
     clippy(&["--package", "clinlora-core", "--target", "wasm32-unknown-unknown"])?;
+    clippy(&["--package", "clinlora-webapp", "--target", "wasm32-unknown-unknown"])?;
     let mut features = vec!["cpu", "wgpu", "vulkan", "cuda"];
     if cfg!(target_os = "macos") {
         features.push("metal");

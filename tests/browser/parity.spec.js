@@ -1,0 +1,55 @@
+// The browser against the native program: the same notes, tasks and adapters, the same probabilities.
+import { readFileSync } from "node:fs";
+import { join } from "node:path";
+import { BUNDLES, expect, expectDone, manifest, test } from "./engine.mjs";
+
+/** Largest difference of a probability between the two. */
+const TOLERANCE = 1e-3;
+
+const lines = (name) =>
+  readFileSync(join(BUNDLES, name), "utf8")
+    .split("\n")
+    .filter((line) => line !== "")
+    .map((line) => JSON.parse(line));
+
+const NOTES = lines("notes.jsonl");
+
+for (const bits of [4, 8]) {
+  const bundle = `trained-int${bits}`;
+  for (const device of ["gpu", "cpu"]) {
+    test(`int${bits} on the ${device} gives what the native program gives`, async ({ engine }) => {
+      test.setTimeout(600_000);
+      expect(NOTES.length).toBeGreaterThanOrEqual(50);
+      const events = await engine.open(bundle, { device });
+      expectDone(events);
+      expect(events.find(({ is }) => is === "opened").place.on).toBe(device);
+      let [largest, compared] = [0, 0];
+      for (const adapters of ["off", "clinical", "all"]) {
+        const native = new Map();
+        for (const { name, labels } of manifest(bundle).tasks) {
+          for (const { id, scores } of lines(`${bundle}-${adapters}-${name}.jsonl`)) {
+            native.set(`${id} ${name}`, labels.map((label) => scores[label.name]));
+          }
+        }
+        for (const { id, text } of NOTES) {
+          const events = await engine.predict(text, { adapters });
+          expectDone(events);
+          const outcomes = events.filter(({ is }) => is === "predicted");
+          expect(outcomes).toHaveLength(5);
+          for (const { task, probabilities } of outcomes) {
+            const expected = native.get(`${id} ${task}`);
+            expect(probabilities).toHaveLength(expected.length);
+            for (const [i, value] of probabilities.entries()) {
+              expect(expected[i]).toBeGreaterThanOrEqual(0);
+              largest = Math.max(largest, Math.abs(value - expected[i]));
+            }
+            compared += 1;
+          }
+        }
+      }
+      console.log(`int${bits} on the ${device}: ${compared} outcomes, largest difference ${largest.toExponential(1)}`);
+      expect(compared).toBe(NOTES.length * 5 * 3);
+      expect(largest).toBeLessThan(TOLERANCE);
+    });
+  }
+}
