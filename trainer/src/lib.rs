@@ -16,4 +16,5 @@ mod files;
 pub mod folders;
 pub mod mimic;
 pub mod recipe;
+mod report;
 pub mod training;
