@@ -15,4 +15,5 @@ mod methods; // every PEFT method, and a BERT, through the commands
 mod mtsamples; // the shipped recipes on real transcriptions, shortened
 mod program; // runs the program; notes, recipes and trained folders to start from
 mod reproduce; // the paper's Table 2, continued, refused and begun anew
-mod variants; // the six downstream variants, rates of their own, the switches of the authors' code
+mod reproduce_grid;
+mod variants; // the six downstream variants, rates of their own, the switches of the authors' code // Tables 1, 3 and 4: killed, continued, with what cannot be computed
