@@ -125,6 +125,11 @@ impl NewFolder {
     }
 }
 
+/// Whether this program made `folder`.
+pub(crate) fn is_ours(folder: &Path) -> bool {
+    folder.join(MARK).is_file()
+}
+
 /// Refuses an output that is there already. With `overwrite` it may be a folder this program made, or an empty one, that
 /// nobody is writing to.
 pub(crate) fn refuse_existing(target: &Path, overwrite: bool) -> Result<()> {

@@ -21,4 +21,5 @@ mod model_card;
 mod plan;
 mod process;
 pub mod recipe;
+mod report;
 pub mod training;

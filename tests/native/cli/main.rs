@@ -12,8 +12,8 @@ mod bundle; // quantised bundles: export, predict, inspect, and their damages
 mod closed_site; // no network: in the dependencies, in a namespace without one, under a filter that kills
 mod crash; // kills at exact system calls and at random moments
 mod dynamics; // what run.jsonl says of schedules, accumulation, clipping, selection, divergence
-mod features; // what a frozen base makes of the notes, kept and found again
 mod event_files; // TensorBoard's files, read as another program would
+mod features; // what a frozen base makes of the notes, kept and found again
 mod interruption; // signals, kills and full disks, and resuming from them
 mod journey; // pretrain, finetune, evaluate, predict, perplexity, merge, inspect, params
 mod locks; // two processes, stale locks, locks of another host
@@ -23,5 +23,6 @@ mod planning; // what plan and bench foretell and measure
 mod program; // runs the program; notes, recipes and trained folders to start from
 mod progress; // what is said while something takes its time
 mod reproduce; // the paper's Table 2, continued, refused and begun anew
+mod reproduce_grid; // Tables 1, 3 and 4: killed, continued, with what cannot be computed
 mod runs; // runs compared, in the terminal and on a page
 mod variants; // the six downstream variants, rates of their own, the switches of the authors' code

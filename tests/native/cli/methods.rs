@@ -126,7 +126,7 @@ fn table_2_of_the_paper_to_the_digit() {
 }
 
 /// A folder of the golden BERT, old or new.
-fn copy_bert(workshop: &Workshop, age: &str) {
+pub(crate) fn copy_bert(workshop: &Workshop, age: &str) {
     let golden = concat!(env!("CARGO_MANIFEST_DIR"), "/../tests/golden/bert/");
     fs::create_dir(workshop.file(age)).unwrap();
     for entry in fs::read_dir(format!("{golden}{age}")).unwrap() {

@@ -27,6 +27,7 @@ use crate::recipe::{Accumulation, Adapter, Schedule, Select, Training};
 use crate::training::adamw::AdamW;
 use crate::training::objective::{LanguageModelling, Objective};
 use crate::training::progress::Progress;
+use crate::training::schedule::RateFactors;
 use crate::training::step::{self, Outcome};
 
 /// Shapes to measure.
@@ -177,7 +178,8 @@ fn measure(
                 &device,
             )?;
             last = step::measure(loss, &gradients);
-            step::apply(&mut model, &mut optimizer, gradients, last, &training, training.learning_rate);
+            let lr = training.learning_rate;
+            step::apply(&mut model, &mut optimizer, gradients, last, &training, lr, &RateFactors::default());
             device::sync(plain)?;
         } else {
             let weight = LanguageModelling.weight(&model, &samples);
@@ -247,6 +249,7 @@ fn training(batch_size: usize) -> Training {
     Training {
         epochs: 1,
         learning_rate: 3e-4,
+        head_learning_rate: None,
         batch_size,
         accumulation_steps: 1,
         accumulation: Accumulation::Exact,
@@ -257,6 +260,7 @@ fn training(batch_size: usize) -> Training {
         select: Select::Last,
         patience: None,
         checkpoint_minutes: f64::INFINITY,
+        keep_last: 1,
     }
 }
 

@@ -81,7 +81,8 @@ pub(crate) fn finetune(recipe: &Recipe, common: &Common, options: &RunOptions<'_
     drop(reading);
     let folder = options.open(recipe, &fingerprint)?;
     let trainable = print_report(&mut model, brief);
-    if let Some(key) = features::key(recipe, &base, &stack.configs(), &fingerprint, dtype)? {
+    let configs: Vec<&AdapterConfig> = stack.configs().map(|(config, _)| config).collect();
+    if let Some(key) = features::key(recipe, &base, &configs, &fingerprint, dtype)? {
         let notes = train_samples.iter().chain(&valid_samples);
         match Features::open(recipe, key, notes, &model.valid(), &opened.device) {
             Ok(features) => objective.read_features(features),
@@ -239,11 +240,6 @@ pub(crate) fn attach_stack(
 }
 
 impl AttachedStack {
-    /// Hyper-parameters of the adapters, from the bottom up.
-    fn configs(&self) -> Vec<&AdapterConfig> {
-        self.layers.iter().map(|layer| &layer.config).collect()
-    }
-
     /// Place of the topmost adapter that was trained.
     fn top(&self) -> Option<usize> {
         self.layers.iter().rposition(|layer| layer.trainable && layer.active)

@@ -24,9 +24,10 @@ use crate::error::{Error, Result};
 use crate::folders::base::BaseFolder;
 use crate::plan::arithmetic::{Arithmetic, Memory, Planned};
 use crate::plan::device;
-use crate::recipe::{Method, Purpose, Recipe};
+use crate::recipe::{Method, Purpose, Recipe, Scores};
 use crate::training::adamw::AdamW;
 use crate::training::objective::{Classification, LanguageModelling, Objective};
+use crate::training::schedule::RateFactors;
 use crate::training::step;
 
 /// What a recipe takes, planned and measured.
@@ -182,7 +183,7 @@ impl Ground<'_> {
         // Weights of classes change no size.
         let unweighted = Task { class_weighting: ClassWeighting::None, ..task };
         let labels = unweighted.labels.len();
-        let objective = Classification::new(&unweighted, &[])?;
+        let objective = Classification::new(&unweighted, &[], Scores::default())?;
         let arithmetic = self.arithmetic(&base.config, stack.configs(), labels)?;
         let measured = self.measure(&objective, &mut model, &base.config, labels, before)?;
         Ok(self.plan(&arithmetic, &measured, notes, matmul_tflops))
@@ -257,7 +258,9 @@ impl Ground<'_> {
         let started = Instant::now();
         let (loss, gradients) = step::gradients(objective, model, &notes, training, self.seed, &device)?;
         let outcome = step::measure(loss, &gradients);
-        step::apply(model as &mut dyn Walk, optimizer, gradients, outcome, training, training.learning_rate);
+        let rates = RateFactors::default(); // they change no time
+        let lr = training.learning_rate;
+        step::apply(model as &mut dyn Walk, optimizer, gradients, outcome, training, lr, &rates);
         device::sync(&self.plain)?;
         Ok(started.elapsed().as_secs_f64())
     }

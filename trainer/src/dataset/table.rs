@@ -52,11 +52,7 @@ const LISTED: usize = 8;
 /// # Errors
 /// [`Error::Input`] with the line for a missing column, an empty note, a label outside the task or a damaged row.
 pub(crate) fn read(path: &Path, task: &Task, skip_empty: bool) -> Result<Vec<Note>> {
-    let rows = if path.extension().is_some_and(|ending| ending == "jsonl") {
-        jsonl_rows(path, task)?
-    } else {
-        csv_rows(path, task)?
-    };
+    let rows = rows(path, task)?;
     let mut notes = Vec::with_capacity(rows.len());
     let mut ids = Ids::default();
     let mut skipped = 0;
@@ -83,6 +79,22 @@ pub(crate) fn read(path: &Path, task: &Task, skip_empty: bool) -> Result<Vec<Not
         return Err(Error::Input(format!("{}: holds no note", path.display())));
     }
     Ok(notes)
+}
+
+/// How many rows `path` has; none is no error here.
+///
+/// # Errors
+/// [`Error::Input`] with the line for a missing column or a damaged row.
+pub(crate) fn count(path: &Path, task: &Task) -> Result<usize> {
+    Ok(rows(path, task)?.len())
+}
+
+fn rows(path: &Path, task: &Task) -> Result<Vec<Row>> {
+    if path.extension().is_some_and(|ending| ending == "jsonl") {
+        jsonl_rows(path, task)
+    } else {
+        csv_rows(path, task)
+    }
 }
 
 struct Row {

@@ -26,38 +26,56 @@ pub(super) fn brier_of_labels(probabilities: &Probabilities, present: &[bool]) -
 /// Expected calibration error of single-label notes (Guo et al. 2017): the probability of the class decided for, set
 /// against how often that class was right.
 pub(super) fn ece_of_classes(probabilities: &Probabilities, classes: &[usize]) -> f64 {
-    let mut bins = Bins::default();
-    for (row, class) in probabilities.rows().zip(classes) {
-        let (decided, confidence) = top(row);
-        bins.add(confidence, decided == *class);
-    }
-    bins.error()
+    bins_of_classes(probabilities, classes).error()
 }
 
 /// Expected calibration error of multilabel notes: the probability of every label of every note, set against how often
 /// such labels were present.
 pub(super) fn ece_of_labels(probabilities: &Probabilities, present: &[bool]) -> f64 {
+    bins_of_labels(probabilities, present).error()
+}
+
+/// Of the class decided for.
+pub(super) fn bins_of_classes(probabilities: &Probabilities, classes: &[usize]) -> Bins {
+    let mut bins = Bins::default();
+    for (row, class) in probabilities.rows().zip(classes) {
+        let (decided, confidence) = top(row);
+        bins.add(confidence, decided == *class);
+    }
+    bins
+}
+
+/// Of every label of every note.
+pub(super) fn bins_of_labels(probabilities: &Probabilities, present: &[bool]) -> Bins {
     let mut bins = Bins::default();
     for (p, present) in probabilities.values().iter().zip(present) {
         bins.add(*p, *present);
     }
-    bins.error()
+    bins
 }
 
 /// 15 bins of equal width: bin `m` of 1 to 15 holds `(m - 1)/15 < p <= m/15`, and the first also `p = 0`.
 #[derive(Debug, Default)]
-struct Bins {
+pub(super) struct Bins {
     probability: [f64; BINS],
     hits: [u64; BINS],
     count: [u64; BINS],
 }
 
 impl Bins {
-    fn add(&mut self, p: f64, hit: bool) {
+    /// Adds a probability, and whether what it speaks of came true.
+    pub(super) fn add(&mut self, p: f64, hit: bool) {
         let bin = (1..BINS).filter(|edge| *edge as f64 / (BINS as f64) < p).count();
         self.probability[bin] += p;
         self.hits[bin] += u64::from(hit);
         self.count[bin] += 1;
+    }
+
+    /// Mean probability and share that came true, of the bins that are not empty.
+    pub(super) fn points(&self) -> Vec<(f64, f64)> {
+        let bins = self.probability.iter().zip(&self.hits).zip(&self.count);
+        let filled = bins.filter(|(_, count)| **count > 0);
+        filled.map(|((p, hits), count)| (p / *count as f64, *hits as f64 / *count as f64)).collect()
     }
 
     /// `Σ_m (count_m / count) · |hits_m / count_m - mean probability_m|`.
@@ -89,6 +107,9 @@ mod tests {
         for (p, hit) in [(0.56, true), (0.58, false), (0.9, true)] {
             bins.add(p, hit);
         }
+        let points = bins.points();
+        assert_eq!(points.len(), 2, "empty bins are no points");
+        assert!((points[0].0 - 0.57).abs() < 1e-15 && points[0].1 == 0.5 && points[1] == (0.9, 1.0));
         let by_hand = (2.0 * (0.57 - 0.5) + (1.0 - 0.9)) / 3.0;
         assert!((bins.error() - by_hand).abs() < 1e-15, "{}", bins.error());
     }

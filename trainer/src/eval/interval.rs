@@ -30,21 +30,29 @@ pub(crate) struct Interval {
     pub(crate) skipped: usize,
 }
 
-/// Interval of `auroc` over `notes` notes (fewer than 2³¹); none if it exists in no resample.
-pub(super) fn bootstrap(auroc: MacroAuroc<'_>, notes: u32, resamples: u32, seed: u64) -> Option<Interval> {
+impl Interval {
+    /// Of a metric's values in resamples; none if it exists in no resample.
+    pub(crate) fn of(values: &[Option<f64>]) -> Option<Self> {
+        let mut sorted: Vec<f64> = values.iter().flatten().copied().collect();
+        sorted.sort_unstable_by(f64::total_cmp);
+        (!sorted.is_empty()).then(|| Self {
+            low: percentile(&sorted, 2.5),
+            high: percentile(&sorted, 97.5),
+            resamples: sorted.len(),
+            skipped: values.len() - sorted.len(),
+        })
+    }
+}
+
+/// `auroc` in each of `resamples` resamples of `notes` notes (fewer than 2³¹), in their order. Notes drawn depend on their
+/// number and the seed alone: two models on the same notes meet the same resamples.
+pub(super) fn resampled(auroc: MacroAuroc<'_>, notes: u32, resamples: u32, seed: u64) -> Vec<Option<f64>> {
     let drawn: Vec<u32> = (0..resamples).collect();
     let values = |lanes: &[u32]| {
         let weights = draw(notes, lanes, seed);
-        auroc.resampled(&weights).into_iter().take(lanes.len()).flatten().collect::<Vec<f64>>()
+        auroc.resampled(&weights).into_iter().take(lanes.len()).collect::<Vec<_>>()
     };
-    let mut sorted: Vec<f64> = drawn.par_chunks(LANES).flat_map_iter(values).collect();
-    sorted.sort_unstable_by(f64::total_cmp);
-    (!sorted.is_empty()).then(|| Interval {
-        low: percentile(&sorted, 2.5),
-        high: percentile(&sorted, 97.5),
-        resamples: sorted.len(),
-        skipped: drawn.len() - sorted.len(),
-    })
+    drawn.par_chunks(LANES).flat_map_iter(values).collect()
 }
 
 /// How often each of at most `LANES` resamples drew each note.
@@ -80,7 +88,7 @@ mod tests {
     }
 
     fn interval(rankings: &[Ranking], notes: u32, resamples: u32, seed: u64) -> Option<Interval> {
-        bootstrap(MacroAuroc::of_all(rankings), notes, resamples, seed)
+        Interval::of(&resampled(MacroAuroc::of_all(rankings), notes, resamples, seed))
     }
 
     #[test]

@@ -24,11 +24,16 @@
 mod auroc;
 mod calibration;
 mod classification;
+mod curves;
+pub(crate) mod delong;
 #[cfg(test)]
 mod golden;
-mod interval;
+pub(crate) mod interval;
 mod metrics;
+mod normal;
+pub(crate) mod paired;
 pub(crate) mod perplexity;
+pub(crate) mod predictions;
 mod scores;
 
 use clinlora_core::task::TaskKind;
@@ -38,6 +43,7 @@ use auroc::{MacroAuroc, Ranking};
 use classification::{Confusion, Decisions};
 use interval::Interval;
 pub(crate) use metrics::{ClassMetrics, Counts, Metrics, Reasons, Undefined, summary};
+pub(crate) use predictions::Predictions;
 use scores::Probabilities;
 pub(crate) use scores::probabilities;
 
@@ -271,7 +277,8 @@ impl Evaluation<'_> {
         if resamples == 0 {
             return Err(Undefined::NoResamples);
         }
-        interval::bootstrap(auroc, self.notes, resamples, seed).ok_or(Undefined::InNoResample { resamples })
+        let values = interval::resampled(auroc, self.notes, resamples, seed);
+        Interval::of(&values).ok_or(Undefined::InNoResample { resamples })
     }
 
     fn counts(&self, per_class: &[ClassMetrics]) -> Counts {

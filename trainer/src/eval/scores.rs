@@ -17,6 +17,22 @@ impl Probabilities {
         Self { values, labels }
     }
 
+    /// Of values row by row over the labels.
+    pub(super) fn of_values(values: Vec<f64>, labels: usize) -> Self {
+        Self { values, labels }
+    }
+
+    /// The softmax over each note's labels that goes with these sigmoids: odds, divided by the sum of a note's odds.
+    pub(super) fn softmax_of_sigmoids(&self) -> Self {
+        // A sigmoid that was rounded to 1 has a logit of 37 or more; the next number below 1 has one of 36.7.
+        let odds = |p: &f64| p / (1.0 - p).max(f64::EPSILON / 2.0);
+        let row = |row: &[f64]| {
+            let sum: f64 = row.iter().map(odds).sum();
+            row.iter().map(|p| if sum > 0.0 { odds(p) / sum } else { 0.0 }).collect::<Vec<f64>>()
+        };
+        Self { values: self.rows().flat_map(row).collect(), labels: self.labels }
+    }
+
     /// Row by row.
     pub(super) fn values(&self) -> &[f64] {
         &self.values
@@ -46,6 +62,18 @@ impl Probabilities {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_softmax_is_found_again_in_the_sigmoids() {
+        let logits = [0.5, -3.0, 2.25, 7.0, -9.5, 0.0];
+        let of = |kind| Probabilities::new(kind, &logits, 3);
+        let again = of(TaskKind::Multilabel).softmax_of_sigmoids();
+        for (a, b) in again.values().iter().zip(of(TaskKind::Multiclass).values()) {
+            assert!((a - b).abs() < 1e-12, "{a} {b}");
+        }
+        let saturated = Probabilities::of_values(vec![1.0, 0.5, 0.0, 0.0], 2).softmax_of_sigmoids();
+        assert!(saturated.values()[0] > 0.999 && saturated.values().iter().all(|p| p.is_finite()));
+    }
 
     #[test]
     fn a_column_goes_through_the_notes() {

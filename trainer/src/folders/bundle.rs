@@ -11,10 +11,9 @@ use clinlora_core::weights::bundle::{Bundle, ShardSource};
 use memmap2::Mmap;
 
 use crate::dataset::Sample;
-use crate::dataset::order::by_length;
 use crate::error::{AtPath, Error, Result};
 use crate::files;
-use crate::training::objective::EVAL_BATCH;
+use crate::training::objective::in_batches;
 
 /// Our file in a bundle's folder.
 pub(crate) const MANIFEST: &str = "manifest.json";
@@ -97,20 +96,20 @@ pub(crate) fn logits(
     adapters: Adapters,
     mut progress: impl FnMut(usize),
 ) -> Result<Vec<Vec<f32>>> {
-    let lengths: Vec<usize> = samples.iter().map(|sample| sample.ids.len()).collect();
     let mut rows: Vec<Vec<f32>> = vec![Vec::new(); samples.len()];
     let mut done = 0;
-    for group in by_length(&lengths, EVAL_BATCH) {
-        let notes: Vec<&[u32]> = group.iter().map(|i| samples[*i].ids.as_slice()).collect();
-        let logits = engine.run(&notes, &[task], adapters).map_err(|e| Error::Input(e.to_string()))?;
+    in_batches(samples, |places, notes| {
+        let ids: Vec<&[u32]> = notes.iter().map(|note| note.ids.as_slice()).collect();
+        let logits = engine.run(&ids, &[task], adapters).map_err(|e| Error::Input(e.to_string()))?;
         let values = logits.values.clone().into_data_as::<f32>();
         let parts = logits.split(values.as_slice::<f32>().expect("asked for as f32"));
         let of_task = parts.into_iter().next().map(|(_, rows)| rows).unwrap_or_default();
-        for (i, row) in group.iter().zip(of_task) {
-            rows[*i] = row;
+        for (place, row) in places.iter().zip(of_task) {
+            rows[*place] = row;
         }
-        done += group.len();
+        done += notes.len();
         progress(done);
-    }
+        Ok(())
+    })?;
     Ok(rows)
 }

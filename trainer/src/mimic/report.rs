@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use super::defects::{DefectCount, DefectKind};
 use super::identifiers::IdentifierCount;
@@ -121,7 +121,7 @@ const TABLE_1: [(&str, [u64; 4]); 5] = [
 
 impl Table1Row {
     /// Of a task of the paper.
-    pub(super) fn new(task: &str, classes: u64, notes: [u64; 3]) -> Self {
+    pub(crate) fn new(task: &str, classes: u64, notes: [u64; 3]) -> Self {
         let (_, paper) = TABLE_1.into_iter().find(|(name, _)| *name == task).expect("a task of the paper");
         Self {
             task: task.to_owned(),
@@ -134,7 +134,7 @@ impl Table1Row {
 }
 
 /// A task that could not be made.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct NotMade {
     /// Task.
     pub task: String,

@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use std::time::Instant;
 
 use self::report::{Cell, Report, Row};
-use super::evaluate::{metrics, write};
+use super::evaluate::{Evaluation, evaluate};
 use super::finetune::finetune;
 use super::pretrain::pretrain;
 use super::recipe_run::{Outcome, RunOptions};
@@ -17,7 +17,7 @@ use super::{print_json, stack};
 use crate::cli::{Common, Demo};
 use crate::cohort;
 use crate::console;
-use crate::dataset::{Sample, notes, table, tokenise};
+use crate::dataset::{notes, table, tokenise};
 use crate::device::Opened;
 use crate::error::Result;
 use crate::eval::EvalOptions;
@@ -28,7 +28,6 @@ use crate::mimic::{NoteOptions, NoteSplit, TaskOptions, prepare_notes, prepare_t
 use crate::recipe::shipped::{Shipped, shipped};
 use crate::recipe::{Purpose, Recipe};
 use crate::training::interrupt;
-use crate::training::objective::predict;
 use crate::training::progress::Progress;
 
 const BASE: Shipped = shipped!("demo", "base");
@@ -262,18 +261,21 @@ impl Walkthrough<'_> {
         let outcome = finetune(&recipe, self.common, &RunOptions::anew(&name))?;
 
         let definition = table::read_task(&self.task_file(task, "task.toml"))?;
-        let test = self.task_file(task, "test.csv");
-        let folder = BaseFolder::open(base)?;
-        let notes = table::read(&test, &definition, false)?;
-        let samples: Vec<Sample> = tokenise(&notes, &folder.tokenizer, recipe.max_tokens, &test)?;
-        let (device, dtype) = (&self.device.device, self.device.dtype.burn());
-        let model = stack::classifier(&folder, &outcome.adapters, &definition, device, dtype)?;
-        let logits = predict(&model, &samples, device, |_| {})?;
-        let options = EvalOptions { resamples: 1000, seed: self.seed };
-        let metrics = metrics(&definition, &samples, &logits, &options)?;
-        let evaluation = NewFolder::create(&run.join("test"), false)?;
-        write(evaluation.path(), &definition, &samples, &logits, &metrics)?;
-        evaluation.finish()?;
+        let metrics = evaluate(&Evaluation {
+            title: &name,
+            model: base,
+            adapters: &outcome.adapters,
+            max_tokens: recipe.max_tokens,
+            task: &definition,
+            task_file: &self.task_file(task, "task.toml"),
+            data: &self.task_file(task, "test.csv"),
+            skip_empty: false,
+            options: EvalOptions { resamples: 1000, seed: self.seed },
+            out: &run.join("test"),
+            overwrite: false,
+            device: &self.device.device,
+            dtype: self.device.dtype.burn(),
+        })?;
         Ok(Cell::new(task, run, outcome.trainable, &metrics))
     }
 }

@@ -7,13 +7,15 @@
 mod methods;
 mod report;
 
+pub(super) use self::methods::split;
+
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use burn::tensor::Device;
 use clinlora_core::model::head::CausalLm;
 
-use self::methods::{METHODS, Method, is_begun, read_recipes, split};
+use self::methods::{METHODS, Method, is_begun, read_recipes};
 use self::report::{Figures, Measured, Report, Row};
 use super::super::params::Counts;
 use super::super::pretrain::pretrain;
@@ -29,6 +31,7 @@ use crate::eval::perplexity::{Perplexity, batch_losses};
 use crate::files::{self, FolderLock, NewFolder};
 use crate::folders::base::{self, BaseFolder};
 use crate::recipe::Recipe;
+use crate::recipe::shipped::Shipped;
 use crate::training::run::{RunFolder, seconds};
 
 /// Training notes whose perplexity is measured at most, evenly spaced over all of them.
@@ -36,6 +39,11 @@ const TRAIN_SAMPLE: usize = 1000;
 
 /// Notes in a batch of the batch mean: the paper's, and the default of `clinlora perplexity`.
 const PAPER_BATCH: usize = 10;
+
+/// The recipe of LoRA, which gives the clinical adapter of the other tables.
+pub(super) fn lora() -> Shipped {
+    METHODS[0].recipe
+}
 
 /// Trains what is not trained yet, measures every method, and prints the table.
 ///
@@ -72,14 +80,13 @@ pub(super) fn run(args: &Table2, common: &Common) -> Result<()> {
     let table = Table { args, common, device, base, notes };
     let report = table.make(&recipes)?;
 
-    let markdown = report.markdown();
-    files::write_atomic(&args.out.join("table2.md"), markdown.as_bytes())?;
-    let json = serde_json::to_string_pretty(&report).expect("a report serialises");
-    files::write_atomic(&args.out.join("table2.json"), json.as_bytes())?;
+    let mut document = report.document(&args.out);
+    document.figures = report.plots()?;
+    document.write(&args.out, "table2", &report.records(), &report)?;
     if common.json {
         return print_json(&report);
     }
-    console::result(markdown)
+    console::result(document.terminal())
 }
 
 /// Whether `out` is a table that was begun and is to be continued; refuses what can be neither continued nor begun.
@@ -162,13 +169,7 @@ impl Table<'_> {
 
     /// Trains a method, unless that is done, and measures it.
     fn row(&self, method: &Method, recipe: &Recipe, counts: Counts) -> Result<Row> {
-        let options = RunOptions {
-            title: method.recipe.name,
-            resume: recipe.out.exists(),
-            accept_changed_recipe: false,
-            overwrite: false,
-            brief: true,
-        };
+        let options = RunOptions { resume: recipe.out.exists(), ..RunOptions::anew(method.recipe.name) };
         let outcome = pretrain(recipe, self.common, &options).inspect_err(|error| {
             if matches!(error, Error::Interrupted { .. }) {
                 console::note("what has been trained is kept: the same command, typed again, continues");

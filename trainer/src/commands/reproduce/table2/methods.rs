@@ -160,7 +160,7 @@ fn overrides_of(method: &str, given: &[String]) -> Result<Vec<String>> {
 }
 
 /// A split of `prepare notes`: a corpus of ids, or else the texts.
-pub(super) fn split(folder: &Path, name: &str) -> Result<PathBuf> {
+pub(in super::super) fn split(folder: &Path, name: &str) -> Result<PathBuf> {
     let corpus = folder.join(name);
     let texts = folder.join(format!("{name}.jsonl"));
     if TokenCorpus::is_at(&corpus) {
@@ -179,7 +179,7 @@ pub(super) fn split(folder: &Path, name: &str) -> Result<PathBuf> {
 mod tests {
     use clinlora_core::config::{LlamaConfig, ModelConfig};
 
-    use super::super::report::grouped;
+    use super::super::super::grouped;
     use super::*;
 
     #[test]
@@ -213,7 +213,7 @@ mod tests {
             );
             assert_eq!((training.batch_size, training.accumulation_steps, training.epochs), (10, 4, 1));
             assert_eq!(recipe.max_tokens, 128);
-            let count = row.recipe.text.contains(&grouped(row.paper.trainable));
+            let count = row.recipe.text.contains(&grouped(row.paper.trainable as u64));
             assert!(count, "{}: the header gives the count", row.title);
         }
     }
