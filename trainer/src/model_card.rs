@@ -174,7 +174,7 @@ impl Card {
         );
         // Writing to a string does not fail.
         let _ =
-            write!(text, "{origin}\n\n## Intended use\n\n{}\n\n## Licence\n\n{licence}\n", self.intended_use);
+            writeln!(text, "{origin}\n\n## Intended use\n\n{}\n\n## Licence\n\n{licence}", self.intended_use);
         let sections = [
             ("Metrics", &self.metrics),
             ("Base", &self.base),
@@ -193,7 +193,7 @@ impl Card {
             );
         }
         let limits: String = self.limits.iter().map(|limit| format!("- {limit}\n")).collect();
-        let _ = write!(text, "\n## Limits\n\n{limits}\n{}, {}\n", self.program, self.created);
+        let _ = writeln!(text, "\n## Limits\n\n{limits}\n{}, {}", self.program, self.created);
         text
     }
 }

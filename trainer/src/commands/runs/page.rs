@@ -67,9 +67,9 @@ pub(super) fn page(folder: &Path, runs: &[Run]) -> String {
         let curves: Vec<Curve> = runs.iter().map(|run| (run.run.clone(), points(run))).collect();
         if curves.iter().any(|(_, points)| !points.is_empty()) {
             // Writing to a string does not fail.
-            let _ = write!(
+            let _ = writeln!(
                 text,
-                "<figure>{}<figcaption>{title} by update</figcaption></figure>\n",
+                "<figure>{}<figcaption>{title} by update</figcaption></figure>",
                 chart(&curves)
             );
         }
