@@ -33,6 +33,7 @@ fn run(command: Command, common: &Common) -> Result<()> {
         Command::Predict(args) => commands::predict::run(&args, common),
         Command::Perplexity(args) => commands::perplexity::run(&args, common),
         Command::Params(args) => commands::params::run(&args),
+        Command::Search(args) => commands::search::run(&args, common),
         Command::Reproduce(args) => commands::reproduce::run(&args, common),
         Command::Merge(args) => commands::merge::run(&args, common),
         Command::Inspect(args) => commands::inspect::run(&args, common),

@@ -13,6 +13,7 @@ pub mod prepare;
 pub mod pretrain;
 mod recipe_run;
 pub mod reproduce;
+pub mod search;
 mod stack;
 
 use serde::Serialize;

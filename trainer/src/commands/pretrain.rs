@@ -33,7 +33,7 @@ pub fn run(args: &Train, common: &Common) -> Result<()> {
 
 /// The command without its printing.
 pub(crate) fn pretrain(recipe: &Recipe, common: &Common, options: &RunOptions<'_>) -> Result<Outcome> {
-    let RunOptions { title, resume, overwrite, brief } = *options;
+    let RunOptions { title, resume, overwrite, brief, watch } = *options;
     let opened = common.device.open()?;
     RunFolder::check(recipe, resume, overwrite)?;
     let dtype = recipe.dtype.unwrap_or(opened.dtype).burn();
@@ -73,6 +73,7 @@ pub(crate) fn pretrain(recipe: &Recipe, common: &Common, options: &RunOptions<'_
         training: &recipe.training,
         seed: recipe.seed,
         device: &device,
+        watch,
     };
     let summary = train(&job, &mut model, &folder)?;
     let adapters = match recipe.method {

@@ -12,7 +12,7 @@ use crate::console;
 use crate::error::Result;
 use crate::recipe::{Purpose, Recipe};
 use crate::training::interrupt;
-use crate::training::run::Summary;
+use crate::training::run::{Summary, Watch};
 
 /// Reads the recipe of a training command, hands it to `train` and prints what came of it.
 pub(super) fn run(
@@ -28,7 +28,7 @@ pub(super) fn run(
         Purpose::Pretrain => "pretrain",
         Purpose::Finetune => "finetune",
     };
-    let options = RunOptions { title, resume: args.resume, overwrite: args.overwrite, brief: false };
+    let options = RunOptions { title, resume: args.resume, overwrite: args.overwrite, brief: false, watch: None };
     let outcome = train(&recipe, common, &options)?;
     if common.json {
         return print_json(&outcome);
@@ -49,7 +49,7 @@ pub(crate) struct Outcome {
 }
 
 /// How a training command goes about its run.
-#[derive(Debug, Clone, Copy)]
+#[derive(Clone, Copy)]
 pub(crate) struct RunOptions<'a> {
     /// What progress is called.
     pub(crate) title: &'a str,
@@ -59,12 +59,14 @@ pub(crate) struct RunOptions<'a> {
     pub(super) overwrite: bool,
     /// Say only how far the run is: it is one of many.
     pub(super) brief: bool,
+    /// Who looks at it after each epoch.
+    pub(super) watch: Option<&'a dyn Watch>,
 }
 
 impl<'a> RunOptions<'a> {
     /// A new run, one of many.
     pub(super) fn anew(title: &'a str) -> Self {
-        Self { title, resume: false, overwrite: false, brief: true }
+        Self { title, resume: false, overwrite: false, brief: true, watch: None }
     }
 }
 

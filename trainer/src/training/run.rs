@@ -122,6 +122,12 @@ pub(crate) struct Summary {
     pub(crate) valid: Option<Validation>,
 }
 
+/// Looks at a run after the validation of each epoch but the last.
+pub(crate) trait Watch {
+    /// Whether to go on after `epoch`, counted from 1. A run that does not ends there, as one out of patience does.
+    fn goes_on(&self, epoch: u64, valid: Validation) -> Result<bool>;
+}
+
 /// Everything the loop needs beside the model.
 pub(crate) struct Job<'a, O: Objective> {
     pub(crate) objective: &'a O,
@@ -134,6 +140,7 @@ pub(crate) struct Job<'a, O: Objective> {
     pub(crate) seed: u64,
     /// With autodiff.
     pub(crate) device: &'a Device,
+    pub(crate) watch: Option<&'a dyn Watch>,
 }
 
 /// Trains `model` until the recipe's last epoch, early stopping or an interruption, and puts the kept state into it.
@@ -197,6 +204,12 @@ pub(crate) fn train<O: Objective>(
         end_epoch(job, model, folder, &mut state, &mut log, &progress)?;
         save(model, &optimizer, &state, &log, folder)?;
         last_checkpoint = Instant::now();
+        if let (Some(watch), Some(valid)) = (job.watch, state.last)
+            && state.epoch < job.training.epochs
+            && !watch.goes_on(state.epoch, valid)?
+        {
+            break;
+        }
     }
 
     let (kept_update, valid) = match (job.training.select, state.best) {

@@ -167,6 +167,7 @@ impl Table<'_> {
             resume: recipe.out.exists(),
             overwrite: false,
             brief: true,
+            watch: None,
         };
         let outcome = pretrain(recipe, self.common, &options).inspect_err(|error| {
             if matches!(error, Error::Interrupted { .. }) {

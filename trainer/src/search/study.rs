@@ -1,0 +1,367 @@
+//! What a journal's lines come to, and who works on what.
+//!
+//! A process holds a lock on a file of its own for the trial it works on, `trials/0007.lock`, for as long as it does. So a
+//! trial that began, did not end, and whose lock is free has lost its process, whichever host that was on and however it
+//! ended; the next process that looks takes the trial up. No clocks are compared, and no process number taken for another's.
+
+use std::collections::BTreeMap;
+use std::fs::{File, OpenOptions, TryLockError};
+use std::path::{Path, PathBuf};
+
+use super::journal::{Header, Journal, Line, now};
+use super::metric::Metric;
+use super::sampler::{History, Sampler, propose};
+use super::space::{Point, Space};
+use crate::error::{AtPath, Error, Result};
+
+/// Processes that may be lost on a trial without an epoch between before it is given up: what kills the fifth would kill
+/// the sixth.
+const MOST_LOSSES: usize = 5;
+
+/// Trials that must have reached an epoch before another is measured by them.
+const FEWEST_TO_COMPARE: usize = 4;
+
+/// A trial.
+#[derive(Debug, Clone)]
+pub(crate) struct Trial {
+    /// From 1.
+    pub(crate) number: usize,
+    pub(crate) point: Point,
+    pub(crate) expected_improvement: Option<f64>,
+    pub(crate) state: State,
+    /// Validation after each epoch.
+    pub(crate) epochs: BTreeMap<u64, f64>,
+    /// Processes begun on it since the last that stopped in order, or the last epoch.
+    losses: usize,
+}
+
+/// How far a trial is.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) enum State {
+    Running,
+    Finished { value: f64, same_as: Option<usize> },
+    Failed { reason: String },
+    Pruned { value: f64, epoch: u64 },
+}
+
+/// All trials, in the order they began.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Study {
+    pub(crate) trials: Vec<Trial>,
+}
+
+impl Study {
+    /// Replays a journal.
+    fn replay(space: &Space, journal: &Journal) -> Result<Self> {
+        let mut study = Self::default();
+        for (place, line) in journal.lines().iter().enumerate() {
+            study.apply(space, line).map_err(|reason| journal.contradiction(place, &reason))?;
+        }
+        Ok(study)
+    }
+
+    fn apply(&mut self, space: &Space, line: &Line) -> std::result::Result<(), String> {
+        let mut running = |number: usize| {
+            let trial = number.checked_sub(1).and_then(|place| self.trials.get_mut(place));
+            trial
+                .filter(|trial| trial.state == State::Running)
+                .ok_or_else(|| format!("trial {number} is not running there"))
+        };
+        match line {
+            Line::Search(_) => return Err("a search begins twice".to_owned()),
+            Line::Started { trial, values, expected_improvement, .. } => {
+                if *trial != self.trials.len() + 1 {
+                    return Err(format!("trial {trial} begins after trial {}", self.trials.len()));
+                }
+                let point = space.point(values).ok_or("the values are not of the space")?;
+                self.trials.push(Trial {
+                    number: *trial,
+                    point,
+                    expected_improvement: *expected_improvement,
+                    state: State::Running,
+                    epochs: BTreeMap::new(),
+                    losses: 1,
+                });
+            }
+            Line::Resumed { trial, .. } => running(*trial)?.losses += 1,
+            Line::Left { trial, .. } => running(*trial)?.losses = 0,
+            Line::Epoch { trial, epoch, value, .. } => {
+                let trial = running(*trial)?;
+                trial.epochs.insert(*epoch, *value);
+                trial.losses = 1;
+            }
+            Line::Finished { trial, value, same_as, .. } => {
+                running(*trial)?.state = State::Finished { value: *value, same_as: *same_as };
+            }
+            Line::Failed { trial, reason, .. } => {
+                running(*trial)?.state = State::Failed { reason: reason.clone() };
+            }
+            Line::Pruned { trial, epoch, value, .. } => {
+                running(*trial)?.state = State::Pruned { value: *value, epoch: *epoch };
+            }
+        }
+        Ok(())
+    }
+
+    /// The best finished trial; of equals the first.
+    pub(crate) fn best(&self, metric: Metric) -> Option<(&Trial, f64)> {
+        let finished = self.trials.iter().filter_map(|trial| match trial.state {
+            State::Finished { value, .. } => Some((trial, value)),
+            _ => None,
+        });
+        finished.reduce(|best, other| if metric.is_better(other.1, best.1) { other } else { best })
+    }
+
+    /// Trials not ended.
+    pub(crate) fn running(&self) -> usize {
+        self.trials.iter().filter(|trial| trial.state == State::Running).count()
+    }
+
+    /// The trials as a sampler sees them.
+    pub(crate) fn history(&self, metric: Metric, sampler: Sampler) -> History {
+        let cost = |value| match sampler {
+            Sampler::WandbCompat => metric.plain_cost(value),
+            Sampler::Gp | Sampler::Random => metric.cost(value),
+        };
+        let mut history = History::default();
+        for trial in &self.trials {
+            let point = trial.point.clone();
+            match trial.state {
+                State::Running => history.pending.push(point),
+                State::Failed { .. } => history.failed.push(point),
+                State::Finished { value, .. } | State::Pruned { value, .. } => {
+                    history.observed.push((point, cost(value)));
+                }
+            }
+        }
+        history
+    }
+
+    /// The median rule: whether the best of trial `number` up to `epoch` is worse than the median of what others, now
+    /// ended, had come to by then.
+    fn is_hopeless(&self, metric: Metric, number: usize, epoch: u64) -> bool {
+        let best_by = |trial: &Trial| {
+            trial.epochs.range(..=epoch).map(|(_, value)| *value).reduce(|a, b| metric.better_of(a, b))
+        };
+        let Some(own) = best_by(&self.trials[number - 1]) else {
+            return false;
+        };
+        let others = self.trials.iter().filter(|trial| {
+            trial.number != number && trial.state != State::Running && trial.epochs.contains_key(&epoch)
+        });
+        let mut others: Vec<f64> = others.filter_map(best_by).collect();
+        if others.len() < FEWEST_TO_COMPARE {
+            return false;
+        }
+        others.sort_by(f64::total_cmp);
+        let middle = others.len() / 2;
+        let median =
+            if others.len() % 2 == 1 { others[middle] } else { 0.5 * (others[middle - 1] + others[middle]) };
+        metric.is_better(median, own)
+    }
+}
+
+/// A search several processes may share.
+#[derive(Debug)]
+pub(crate) struct Shared {
+    pub(crate) folder: PathBuf,
+    pub(crate) space: Space,
+    pub(crate) header: Header,
+    /// Trials in all.
+    pub(crate) wanted: usize,
+}
+
+/// What there is to do.
+#[derive(Debug)]
+pub(crate) enum Next {
+    /// This.
+    Run(Claim),
+    /// As many trials have begun as are wanted; so many of them run elsewhere.
+    Enough { elsewhere: usize },
+    /// Every point of the grid has been tried; as above.
+    Exhausted { elsewhere: usize },
+}
+
+/// The right to work on a trial; ends with this value or the process.
+#[derive(Debug)]
+pub(crate) struct Claim {
+    pub(crate) number: usize,
+    pub(crate) point: Point,
+    pub(crate) expected_improvement: Option<f64>,
+    /// Another process began it.
+    pub(crate) is_taken_up: bool,
+    _lock: File,
+}
+
+impl Shared {
+    /// The run folder of a trial.
+    pub(crate) fn run_folder(&self, number: usize) -> PathBuf {
+        trials(&self.folder).join(format!("{number:04}"))
+    }
+
+    /// The trials so far.
+    pub(crate) fn study(&self) -> Result<Study> {
+        Ok(self.open()?.1)
+    }
+
+    fn open(&self) -> Result<(Journal, Study)> {
+        let journal = Journal::open(&self.folder)?;
+        journal.check(&self.header)?;
+        let study = Study::replay(&self.space, &journal)?;
+        Ok((journal, study))
+    }
+
+    /// Takes up a trial that lost its process, or else proposes the next.
+    pub(crate) fn next(&self) -> Result<Next> {
+        let (mut journal, mut study) = self.open()?;
+        for trial in study.trials.iter_mut().filter(|trial| trial.state == State::Running) {
+            let Some(lock) = self.try_lock(trial.number)? else {
+                continue;
+            };
+            if trial.losses >= MOST_LOSSES {
+                let reason = format!("{MOST_LOSSES} processes were lost on it");
+                journal.add(Line::Failed { trial: trial.number, reason: reason.clone(), time: now() })?;
+                trial.state = State::Failed { reason };
+                self.unlock(trial.number)?;
+                continue;
+            }
+            journal.add(Line::Resumed { trial: trial.number, host: host(), pid: std::process::id(), time: now() })?;
+            return Ok(Next::Run(Claim {
+                number: trial.number,
+                point: trial.point.clone(),
+                expected_improvement: trial.expected_improvement,
+                is_taken_up: true,
+                _lock: lock,
+            }));
+        }
+        self.propose(&mut journal, study)
+    }
+
+    fn propose(&self, journal: &mut Journal, mut study: Study) -> Result<Next> {
+        let Header { sampler, metric, seed, .. } = self.header;
+        loop {
+            let number = study.trials.len() + 1;
+            if number > self.wanted {
+                return Ok(Next::Enough { elsewhere: study.running() });
+            }
+            let history = study.history(metric, sampler);
+            let Some(proposal) = propose(sampler, &self.space, &history, seed, number) else {
+                return Ok(Next::Exhausted { elsewhere: study.running() });
+            };
+            let lock = self.try_lock(number)?.ok_or_else(|| {
+                let path = self.lock_path(number);
+                Error::Input(format!("{}: is locked, though trial {number} has not begun", path.display()))
+            })?;
+            let started = Line::Started {
+                trial: number,
+                values: self.space.values(&proposal.point),
+                expected_improvement: proposal.expected_improvement,
+                host: host(),
+                pid: std::process::id(),
+                time: now(),
+            };
+            let same = study.trials.iter().find_map(|trial| match trial.state {
+                State::Finished { value, same_as } if trial.point == proposal.point => {
+                    Some((same_as.unwrap_or(trial.number), value))
+                }
+                _ => None,
+            });
+            study.apply(&self.space, &started).expect("it is the next trial, of a point of the space");
+            journal.add(started)?;
+            let Some((same_as, value)) = same else {
+                return Ok(Next::Run(Claim {
+                    number,
+                    point: proposal.point,
+                    expected_improvement: proposal.expected_improvement,
+                    is_taken_up: false,
+                    _lock: lock,
+                }));
+            };
+            // Trained again with the same seed it would come to the same figure.
+            let finished = Line::Finished { trial: number, value, same_as: Some(same_as), time: now() };
+            study.apply(&self.space, &finished).expect("it runs");
+            journal.add(finished)?;
+            self.unlock(number)?;
+        }
+    }
+
+    /// Notes a validation; whether the trial is now given up as hopeless, which `prune` allows.
+    pub(crate) fn end_epoch(&self, number: usize, epoch: u64, value: f64, prune: bool) -> Result<bool> {
+        let (mut journal, mut study) = self.open()?;
+        let line = Line::Epoch { trial: number, epoch, value, time: now() };
+        study.apply(&self.space, &line).map_err(|reason| self.lost(&reason))?;
+        journal.add(line)?;
+        let metric = self.header.metric;
+        if !prune || !study.is_hopeless(metric, number, epoch) {
+            return Ok(false);
+        }
+        let best = study.trials[number - 1].epochs.values().copied().reduce(|a, b| metric.better_of(a, b));
+        journal.add(Line::Pruned { trial: number, epoch, value: best.unwrap_or(value), time: now() })?;
+        Ok(true)
+    }
+
+    /// Ends a trial with its figure.
+    pub(crate) fn finish(&self, claim: Claim, value: f64) -> Result<()> {
+        self.end(claim, |trial| Line::Finished { trial, value, same_as: None, time: now() })
+    }
+
+    /// Ends a trial that has none.
+    pub(crate) fn fail(&self, claim: Claim, reason: String) -> Result<()> {
+        self.end(claim, |trial| Line::Failed { trial, reason, time: now() })
+    }
+
+    /// Leaves a trial to be taken up again.
+    pub(crate) fn leave(&self, claim: Claim) -> Result<()> {
+        self.end(claim, |trial| Line::Left { trial, time: now() })
+    }
+
+    /// Ends the work on a trial that the journal has as ended.
+    pub(crate) fn close(&self, claim: Claim) -> Result<()> {
+        let _locked = Journal::open(&self.folder)?;
+        self.unlock(claim.number)
+    }
+
+    fn end(&self, claim: Claim, line: impl FnOnce(usize) -> Line) -> Result<()> {
+        let (mut journal, mut study) = self.open()?;
+        let line = line(claim.number);
+        study.apply(&self.space, &line).map_err(|reason| self.lost(&reason))?;
+        journal.add(line)?;
+        self.unlock(claim.number)
+    }
+
+    fn lost(&self, reason: &str) -> Error {
+        Error::Input(format!("{}: the journal changed under a running trial: {reason}", self.folder.display()))
+    }
+
+    fn lock_path(&self, number: usize) -> PathBuf {
+        trials(&self.folder).join(format!("{number:04}.lock"))
+    }
+
+    /// The lock of a trial, unless a process has it. Called with the journal locked.
+    fn try_lock(&self, number: usize) -> Result<Option<File>> {
+        let path = self.lock_path(number);
+        let file = OpenOptions::new().create(true).truncate(false).write(true).open(&path).at(&path)?;
+        match file.try_lock() {
+            Ok(()) => Ok(Some(file)),
+            Err(TryLockError::WouldBlock) => Ok(None),
+            Err(TryLockError::Error(error)) => Err(error).at(&path),
+        }
+    }
+
+    /// Removes the file of a lock that is no longer needed. Called with the journal locked.
+    fn unlock(&self, number: usize) -> Result<()> {
+        let path = self.lock_path(number);
+        std::fs::remove_file(&path).at(&path)
+    }
+}
+
+/// Where run folders are.
+pub(crate) fn trials(folder: &Path) -> PathBuf {
+    folder.join("trials")
+}
+
+/// Name of this machine, for people who read the journal.
+fn host() -> String {
+    let name = std::fs::read_to_string("/proc/sys/kernel/hostname").ok();
+    name.or_else(|| std::env::var("HOSTNAME").ok()).map_or_else(|| "unknown".to_owned(), |name| name.trim().to_owned())
+}
