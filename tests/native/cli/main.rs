@@ -14,3 +14,4 @@ mod methods; // every PEFT method, and a BERT, through the commands
 mod mtsamples; // the shipped recipes on real transcriptions, shortened
 mod program; // runs the program; notes, recipes and trained folders to start from
 mod reproduce; // the paper's Table 2, continued, refused and begun anew
+mod search; // hyper-parameters: trials, the shared journal, kills, refusals

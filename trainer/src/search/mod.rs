@@ -9,6 +9,8 @@ pub(crate) mod acquisition;
 pub(crate) mod gp;
 pub(crate) mod importance;
 pub(crate) mod journal;
+#[cfg(test)]
+mod known_grid;
 pub(crate) mod metric;
 pub(crate) mod plots;
 pub(crate) mod radial;

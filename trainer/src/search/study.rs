@@ -61,12 +61,6 @@ impl Study {
     }
 
     fn apply(&mut self, space: &Space, line: &Line) -> std::result::Result<(), String> {
-        let mut running = |number: usize| {
-            let trial = number.checked_sub(1).and_then(|place| self.trials.get_mut(place));
-            trial
-                .filter(|trial| trial.state == State::Running)
-                .ok_or_else(|| format!("trial {number} is not running there"))
-        };
         match line {
             Line::Search(_) => return Err("a search begins twice".to_owned()),
             Line::Started { trial, values, expected_improvement, .. } => {
@@ -83,24 +77,31 @@ impl Study {
                     losses: 1,
                 });
             }
-            Line::Resumed { trial, .. } => running(*trial)?.losses += 1,
-            Line::Left { trial, .. } => running(*trial)?.losses = 0,
+            Line::Resumed { trial, .. } => self.running_mut(*trial)?.losses += 1,
+            Line::Left { trial, .. } => self.running_mut(*trial)?.losses = 0,
             Line::Epoch { trial, epoch, value, .. } => {
-                let trial = running(*trial)?;
+                let trial = self.running_mut(*trial)?;
                 trial.epochs.insert(*epoch, *value);
                 trial.losses = 1;
             }
             Line::Finished { trial, value, same_as, .. } => {
-                running(*trial)?.state = State::Finished { value: *value, same_as: *same_as };
+                self.running_mut(*trial)?.state = State::Finished { value: *value, same_as: *same_as };
             }
             Line::Failed { trial, reason, .. } => {
-                running(*trial)?.state = State::Failed { reason: reason.clone() };
+                self.running_mut(*trial)?.state = State::Failed { reason: reason.clone() };
             }
             Line::Pruned { trial, epoch, value, .. } => {
-                running(*trial)?.state = State::Pruned { value: *value, epoch: *epoch };
+                self.running_mut(*trial)?.state = State::Pruned { value: *value, epoch: *epoch };
             }
         }
         Ok(())
+    }
+
+    fn running_mut(&mut self, number: usize) -> std::result::Result<&mut Trial, String> {
+        let trial = number.checked_sub(1).and_then(|place| self.trials.get_mut(place));
+        trial
+            .filter(|trial| trial.state == State::Running)
+            .ok_or_else(|| format!("trial {number} is not running there"))
     }
 
     /// The best finished trial; of equals the first.
@@ -364,4 +365,132 @@ pub(crate) fn trials(folder: &Path) -> PathBuf {
 fn host() -> String {
     let name = std::fs::read_to_string("/proc/sys/kernel/hostname").ok();
     name.or_else(|| std::env::var("HOSTNAME").ok()).map_or_else(|| "unknown".to_owned(), |name| name.trim().to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::journal;
+    use super::*;
+
+    /// A search of four points in a folder of its own.
+    fn shared(sampler: Sampler, wanted: usize) -> (tempfile::TempDir, Shared) {
+        let folder = tempfile::tempdir().unwrap();
+        let space = Space::read(Path::new("space"), "a = [1, 2]\nb = [1, 2]", &[]).unwrap();
+        let header = Header::new(sampler, Metric::Auroc, 3, space.describe(), "seed = 3\n".to_owned());
+        journal::begin(folder.path(), header.clone()).unwrap();
+        std::fs::create_dir(trials(folder.path())).unwrap();
+        let search = Shared { folder: folder.path().to_owned(), space, header, wanted };
+        (folder, search)
+    }
+
+    fn claim(search: &Shared) -> Claim {
+        match search.next().unwrap() {
+            Next::Run(claim) => claim,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    #[test]
+    fn a_trial_whose_process_is_gone_is_taken_up_and_no_other() {
+        let (_folder, search) = shared(Sampler::Gp, 3);
+        let (first, second) = (claim(&search), claim(&search));
+        assert_eq!((first.number, second.number), (1, 2));
+        assert_ne!(first.point, second.point);
+        let point = first.point.clone();
+        drop(first); // as the kernel drops it with the process
+        let again = claim(&search);
+        assert_eq!((again.number, again.is_taken_up, again.point.clone()), (1, true, point));
+        let third = claim(&search);
+        assert_eq!((third.number, third.is_taken_up), (3, false));
+        assert!(matches!(search.next().unwrap(), Next::Enough { elsewhere: 3 }));
+        search.finish(again, 0.7).unwrap();
+        search.leave(third).unwrap();
+        assert_eq!(claim(&search).number, 3, "left in order, it is taken up too");
+        search.fail(second, "diverged".to_owned()).unwrap();
+        let study = search.study().unwrap();
+        assert_eq!(study.trials[0].state, State::Finished { value: 0.7, same_as: None });
+        assert_eq!(study.best(Metric::Auroc).unwrap().0.number, 1);
+        let history = study.history(Metric::Auroc, Sampler::Gp);
+        assert_eq!((history.observed.len(), history.failed.len(), history.pending.len()), (1, 1, 1));
+    }
+
+    #[test]
+    fn a_trial_that_loses_every_process_is_given_up_unless_it_gets_on() {
+        let (_folder, search) = shared(Sampler::Random, 1);
+        for _ in 0..MOST_LOSSES - 1 {
+            drop(claim(&search));
+        }
+        let claimed = claim(&search);
+        search.end_epoch(claimed.number, 1, 0.5, true).unwrap();
+        drop(claimed);
+        for _ in 0..MOST_LOSSES - 1 {
+            drop(claim(&search));
+        }
+        assert!(matches!(search.next().unwrap(), Next::Enough { elsewhere: 0 }));
+        let State::Failed { reason } = &search.study().unwrap().trials[0].state else { panic!("it failed") };
+        assert_eq!(reason, "5 processes were lost on it");
+    }
+
+    #[test]
+    fn a_grid_ends_once_every_point_is_tried() {
+        let (_folder, search) = shared(Sampler::Gp, 9);
+        for value in [0.6, 0.7, 0.8, 0.5] {
+            search.finish(claim(&search), value).unwrap();
+        }
+        assert!(matches!(search.next().unwrap(), Next::Exhausted { elsewhere: 0 }));
+    }
+
+    #[test]
+    fn a_repeat_has_the_figure_of_the_first() {
+        let (_folder, search) = shared(Sampler::WandbCompat, 12);
+        let mut trained = 0;
+        while let Next::Run(claim) = search.next().unwrap() {
+            trained += 1;
+            let value = 0.5 + 0.1 * search.space.grid_place(&claim.point) as f64;
+            search.finish(claim, value).unwrap();
+        }
+        let study = search.study().unwrap();
+        assert_eq!(study.trials.len(), 12);
+        assert!(trained <= 4, "there are four points, and {trained} were trained");
+        for trial in &study.trials {
+            let State::Finished { value, .. } = trial.state else { panic!("{trial:?}") };
+            assert_eq!(value, 0.5 + 0.1 * search.space.grid_place(&trial.point) as f64);
+        }
+    }
+
+    #[test]
+    fn the_median_rule_compares_after_the_same_epoch() {
+        let (_folder, search) = shared(Sampler::WandbCompat, 1);
+        let point = search.space.first();
+        let trial = |number, epochs: &[f64], state| Trial {
+            number,
+            point: point.clone(),
+            expected_improvement: None,
+            state,
+            epochs: (1..).zip(epochs.iter().copied()).collect(),
+            losses: 1,
+        };
+        let ended = |value| State::Finished { value, same_as: None };
+        let mut study = Study::default();
+        for (number, epochs) in (1..).zip([[0.6, 0.9], [0.5, 0.8], [0.7, 0.7], [0.4, 0.6]]) {
+            study.trials.push(trial(number, &epochs, ended(epochs[1])));
+        }
+        // Medians of the best so far: 0.55 after the first epoch, 0.75 after the second.
+        study.trials.push(trial(5, &[0.56, 0.55], State::Running));
+        assert!(!study.is_hopeless(Metric::Auroc, 5, 1));
+        assert!(study.is_hopeless(Metric::Auroc, 5, 2));
+        assert!(study.is_hopeless(Metric::Perplexity, 5, 1), "where lower is better");
+        study.trials[0].state = State::Running;
+        assert!(!study.is_hopeless(Metric::Auroc, 5, 2), "three that ended are too few");
+    }
+
+    #[test]
+    fn a_journal_that_contradicts_itself_is_refused_with_its_line() {
+        let (folder, search) = shared(Sampler::Gp, 3);
+        search.finish(claim(&search), 0.7).unwrap();
+        let line = Line::Epoch { trial: 1, epoch: 2, value: 0.7, time: now() };
+        Journal::open(folder.path()).unwrap().add(line).unwrap();
+        let error = search.next().expect_err("trial 1 has ended").to_string();
+        assert!(error.contains("journal.jsonl:4: is damaged: trial 1 is not running there"), "{error}");
+    }
 }
