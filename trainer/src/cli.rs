@@ -215,7 +215,7 @@ pub struct PrepareNotes {
 pub struct Train {
     /// Recipe file (TOML).
     pub recipe: PathBuf,
-    /// Values that replace the recipe's: `training.epochs=3`, `adapter.0.r=8`.
+    /// Values that replace the recipe's: `training.epochs=3`, `adapter.0.r=8`; `KEY=` leaves a key out.
     #[arg(value_name = "KEY=VALUE")]
     pub overrides: Vec<String>,
     /// Continue an interrupted run from its last checkpoint.

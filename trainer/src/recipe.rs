@@ -255,7 +255,8 @@ pub enum Purpose {
 }
 
 impl Recipe {
-    /// Reads `path`, applies `overrides` (`key=value`, dotted keys, `adapter.0.r=8`) and checks every value.
+    /// Reads `path`, applies `overrides` (`key=value`, dotted keys, `adapter.0.r=8`; `key=` leaves the key out) and checks
+    /// every value.
     ///
     /// # Errors
     /// [`Error::Input`] with file and line, or the override, and the accepted keys or values.
@@ -458,7 +459,11 @@ fn apply_override(table: &mut toml::Table, assignment: &str) -> Result<()> {
             _ => return Err(refuse(part)),
         };
     }
-    place.insert((*last).to_owned(), parsed);
+    if value.is_empty() {
+        place.remove(*last);
+    } else {
+        place.insert((*last).to_owned(), parsed);
+    }
     Ok(())
 }
 
@@ -522,6 +527,7 @@ mod tests {
         assert_eq!(recipe.adapter[0].r, Some(4));
         assert_eq!(recipe.data.train, Path::new("other.jsonl"));
         assert_eq!(read(&recipe.resolved(), &[]).expect("its own text"), recipe);
+        assert_eq!(read(TEXT, &["adapter.0.r="]).expect("valid").adapter[0].r, None);
     }
 
     #[test]

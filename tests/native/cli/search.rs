@@ -51,8 +51,6 @@ fn a_search_tries_every_point_once_and_reports() {
         assert_eq!(trial["value"], aurocs.fold(0.0, f64::max));
         assert!(workshop.exists(&format!("{run}/adapter_model.safetensors")));
     }
-    let shares = report["importance"].as_object().unwrap();
-    assert!(shares.keys().eq(["adapter.1.alpha", "adapter.1.r"]));
     let html = workshop.text("search/report.html");
     assert!(html.contains("<svg") && html.contains("best so far"), "{html}");
 
@@ -72,22 +70,32 @@ fn the_same_seed_gives_the_same_search_whether_stopped_or_not() {
         let trials = report["trials"].as_array().unwrap();
         trials.iter().map(|trial| (trial["values"].clone(), trial["value"].clone())).collect()
     };
-    let whole = workshop.run(&format!("{LINE} --trials 5 --json")).ok().json();
-    let other = LINE.replace("--out search", "--out other");
+    let line = LINE.replace("search downstream", "search --metric loss downstream");
+    let whole = workshop.run(&format!("{line} --trials 6 --json")).ok().json();
+    let other = line.replace("--out search", "--out other");
     workshop.run(&format!("{other} --trials 2")).ok();
-    let parts = workshop.run(&format!("{other} --trials 5 --json")).ok().json();
+    let parts = workshop.run(&format!("{other} --trials 6 --json")).ok().json();
     assert_eq!(values(&whole), values(&parts));
+    let started = |line: &Value| line["event"] == "started" && line["expected_improvement"].is_f64();
+    assert!(journal(&workshop).iter().any(started), "the surrogate was asked");
 }
 
 #[test]
 fn pretraining_is_searched_for_perplexity_in_the_papers_space() {
     let workshop = workshop();
-    let line = "search clinical.toml --trials 2 --json training.epochs=1";
-    let report = workshop.run(line).ok().json();
+    let line = "search clinical.toml --json training.epochs=1";
+    let report = workshop.run(&format!("{line} --trials 2")).ok().json();
     assert_eq!((&report["metric"], &report["points"]), (&Value::from("perplexity"), &Value::from(48)));
     assert!(report["best"]["value"].as_f64().unwrap() > 1.0);
     assert!(workshop.exists("clinical-search/trials/0002/recipe.toml"));
     assert!(report["importance"].is_null(), "two trials say nothing of that");
+    let report = workshop.run(&format!("{line} --trials 6")).ok().json();
+    let shares = report["importance"].as_object().unwrap();
+    assert!(shares.keys().eq(["adapter.0.alpha", "adapter.0.dropout", "adapter.0.r"]), "{shares:?}");
+    let shares: Vec<f64> = shares.values().map(|share| share.as_f64().unwrap()).collect();
+    assert!(shares.iter().all(|share| *share >= 0.0) && shares.iter().sum::<f64>() <= 1.0 + 1e-9, "{shares:?}");
+    let text = workshop.run(&format!("{line} --trials 6").replace("--json", "")).ok().stdout;
+    assert!(text.contains("share of the variance of the perplexity"), "{text}");
 }
 
 #[test]
@@ -208,7 +216,7 @@ fn what_cannot_be_searched_is_refused_before_anything_is_trained() {
     with("\"adapter.middle.r\" = [1, 2]", "").refused(&["clinical", "downstream"]);
     with("\"adapter.1.r\" = [1, 2", "").refused(&["bad.toml:1"]);
     with("\"adapter.1.r\" = [1, 2]", "adapter.1.r=4").refused(&["adapter.1.r=4", "leave one out"]);
-    with("\"adapter.1.dropout\" = [0.2, { absent = true }]", "").refused(&["adapter.1.dropout", "remove it"]);
+    with("\"adapter.1.dropout\" = [0.2, { none = true }]", "").refused(&["adapter.1.dropout", "{ absent = true }"]);
     workshop.run("search downstream.toml --space lorra --out bad").refused(&["lorra", "adaption-prompt"]);
     workshop.run("search base.toml --out bad").refused(&["--space FILE"]);
     workshop.run("search clinical.toml --metric auroc --out bad").refused(&["perplexity and loss"]);

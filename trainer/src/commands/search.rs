@@ -151,31 +151,10 @@ impl<'a> TrialRecipe<'a> {
             None => space.ends(),
         };
         for point in &points {
-            let recipe = self.read(space, point, Path::new("trial"))?;
-            if let Some(key) = space.absent(point).find(|key| gives(&recipe, key)) {
-                return Err(Error::Input(format!(
-                    "{}: {key} is given, and the space leaves it out of some trials; remove it from the recipe",
-                    self.path.display()
-                )));
-            }
+            self.read(space, point, Path::new("trial"))?;
         }
         Ok(())
     }
-}
-
-/// Whether a recipe, which has no defaults for keys that may be absent, gives `key`.
-fn gives(recipe: &Recipe, key: &str) -> bool {
-    let table = toml::Table::try_from(recipe).expect("a recipe holds nothing TOML cannot say");
-    let value = toml::Value::Table(table);
-    let mut place = Some(&value);
-    for part in key.split('.') {
-        place = place.and_then(|value| match value {
-            toml::Value::Table(table) => table.get(part),
-            toml::Value::Array(items) => part.parse::<usize>().ok().and_then(|i| items.get(i)),
-            _ => None,
-        });
-    }
-    place.is_some()
 }
 
 /// Joins the search in `folder`, or begins one there.
@@ -316,4 +295,37 @@ fn write_report(search: &Shared, exhausted: bool, elsewhere: usize) -> Result<Re
     let html = report.html(&search.space, &study)?;
     files::write_atomic(&search.folder.join("report.html"), html.as_bytes())?;
     Ok(report)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A pretraining recipe of one fresh adapter.
+    fn recipe(folder: &Path, method: &str) -> PathBuf {
+        let path = folder.join(format!("{method}.toml"));
+        let text = format!(
+            "out = \"run\"\n[base]\npath = \"base\"\n[data]\ntrain = \"notes.jsonl\"\n[[adapter]]\nname = \"a\"\n\
+             method = \"{method}\"\n[training]\nepochs = 1\nlearning_rate = 1e-3\n"
+        );
+        std::fs::write(&path, text).unwrap();
+        path
+    }
+
+    #[test]
+    fn the_spaces_are_the_papers_and_each_is_taken_by_a_recipe_of_its_method() {
+        let folder = tempfile::tempdir().unwrap();
+        for (method, size) in
+            [("lora", 48), ("prefix", 10), ("prompt", 10), ("p-tuning", 600), ("adaption-prompt", 6)]
+        {
+            let path = recipe(folder.path(), method);
+            let line = ["clinlora", "search", path.to_str().unwrap()];
+            let cli = <crate::cli::Cli as clap::Parser>::parse_from(line);
+            let crate::cli::Command::Search(args) = cli.command else { panic!("a search") };
+            let trial = TrialRecipe::new(&args, &cli.common).unwrap();
+            let space = trial.space(&args).unwrap();
+            assert_eq!(space.size(), Some(size), "{method}");
+            trial.check(&space).unwrap();
+        }
+    }
 }

@@ -1,24 +1,29 @@
 //! The surrogate: a Gaussian process over the space, fitted to the trials by `egobox-gp`.
 //!
 //! Ordinary Kriging: an unknown constant mean, estimated; a Matérn 5/2 correlation of its own length an axis, which lets an
-//! axis that does not matter fall out; lengths by maximum likelihood from several seeded starts. Validation is a noisy
-//! measure, so the share of noise is chosen by likelihood too, among a few.
+//! axis that does not matter fall out. After a dozen trials the likelihood alone says little of the lengths, and its peak is
+//! often at none: so they maximise the likelihood times a prior, a log-normal one of median twice an axis's standard
+//! deviation (as in Hvarfner, Hellsten and Nardi 2024, who make the case). Validation is a measurement: a hundredth of the
+//! variance is taken for noise.
 
 use egobox_gp::correlation_models::Matern52Corr;
 use egobox_gp::mean_models::ConstantMean;
 use egobox_gp::{GaussianProcess, GpParams, ThetaTuning};
 use linfa::Dataset;
 use linfa::traits::Fit;
-use ndarray::{Array1, Array2, array};
+use ndarray::{Array1, Array2};
 
 /// Variance of noise on the diagonal, as a share of the process's own.
-const NOISE_SHARES: [f64; 2] = [1e-6, 1e-2];
+const NOISE: f64 = 1e-2;
 
-/// Starts of the likelihood's optimiser beside the first.
-const STARTS: usize = 4;
+/// Inverse lengths that are tried, on axes scaled to unit variance over the trials.
+const INVERSE_LENGTHS: [f64; 5] = [0.03, 0.1, 0.3, 1.0, 3.0];
 
-/// Inverse lengths, on axes scaled to unit variance over the trials.
-const INVERSE_LENGTHS: (f64, f64) = (1e-2, 1e1);
+/// Median of an inverse length's prior; the standard deviation of its logarithm is 1.
+const PRIOR_MEDIAN: f64 = 0.5;
+
+/// Times every axis is looked at.
+const ROUNDS: usize = 3;
 
 /// Points predicted at once: their distances to all trials lie in memory together.
 const CHUNK: usize = 1024;
@@ -43,10 +48,28 @@ impl Surrogate {
         if rows.len() < 2 || costs.iter().all(|cost| *cost == costs[0]) {
             return None;
         }
-        let tuning =
-            ThetaTuning::Full { init: array![1.0], bounds: array![(INVERSE_LENGTHS.0, INVERSE_LENGTHS.1)] };
-        let fitted = NOISE_SHARES.iter().filter_map(|noise| fit(rows, costs, tuning.clone(), *noise));
-        fitted.max_by(|a, b| a.likelihood().total_cmp(&b.likelihood())).map(Self)
+        let fit = |lengths: &[f64]| {
+            let process = fit(rows, costs, lengths, NOISE)?;
+            Some((log_posterior(&process, lengths), process))
+        };
+        // All axes alike first, then one after the other.
+        let width = rows[0].len();
+        let mut best: Option<(f64, Process)> = None;
+        let mut lengths = vec![PRIOR_MEDIAN; width];
+        for length in INVERSE_LENGTHS {
+            let alike = vec![length; width];
+            keep_better(&mut best, &mut lengths, fit(&alike), alike);
+        }
+        for axis in (0..ROUNDS).flat_map(|_| 0..width) {
+            for length in INVERSE_LENGTHS.into_iter().filter(|_| width > 1) {
+                let mut changed = lengths.clone();
+                changed[axis] = length;
+                if changed != lengths {
+                    keep_better(&mut best, &mut lengths, fit(&changed), changed);
+                }
+            }
+        }
+        best.map(|(_, process)| Self(process))
     }
 
     /// The surrogate as if `rows` had given what it expects of them: so that another process, not yet done with them, is
@@ -75,10 +98,31 @@ impl Surrogate {
     }
 }
 
-fn fit(rows: &[Vec<f64>], costs: &[f64], tuning: ThetaTuning<f64>, noise: f64) -> Option<Process> {
+fn keep_better(
+    best: &mut Option<(f64, Process)>,
+    lengths: &mut Vec<f64>,
+    found: Option<(f64, Process)>,
+    of: Vec<f64>,
+) {
+    if let Some(found) = found
+        && best.as_ref().is_none_or(|best| found.0 > best.0)
+    {
+        *best = Some(found);
+        *lengths = of;
+    }
+}
+
+/// Up to a constant. The library's likelihood is twice the logarithm to base 10, variance and mean being at their best.
+fn log_posterior(process: &Process, inverse_lengths: &[f64]) -> f64 {
+    let prior = inverse_lengths.iter().map(|inverse| -0.5 * (inverse / PRIOR_MEDIAN).ln().powi(2));
+    0.5 * std::f64::consts::LN_10 * process.likelihood() + prior.sum::<f64>()
+}
+
+fn fit(rows: &[Vec<f64>], costs: &[f64], inverse_lengths: &[f64], noise: f64) -> Option<Process> {
     let data = Dataset::new(matrix(rows), Array1::from(costs.to_vec()));
+    let tuning = ThetaTuning::Fixed(Array1::from(inverse_lengths.to_vec()));
     let parameters = GpParams::new(ConstantMean::default(), Matern52Corr::default());
-    let fitted = parameters.theta_tuning(tuning).n_start(STARTS).nugget(noise).fit(&data).ok()?;
+    let fitted = parameters.theta_tuning(tuning).nugget(noise).fit(&data).ok()?;
     fitted.likelihood().is_finite().then_some(fitted)
 }
 
@@ -100,8 +144,8 @@ mod tests {
     fn the_posterior_and_expected_improvement_equal_scikit_learns() {
         for case in cases("kriging") {
             let Case { name, rows, costs, inverse_lengths, noise, points, .. } = &case;
-            let tuning = ThetaTuning::Fixed(Array1::from(inverse_lengths.clone().unwrap()));
-            let surrogate = Surrogate(fit(rows, costs, tuning, noise.unwrap()).expect(name));
+            let inverse_lengths = inverse_lengths.as_ref().unwrap();
+            let surrogate = Surrogate(fit(rows, costs, inverse_lengths, noise.unwrap()).expect(name));
             let Prediction { means, deviations } = surrogate.predict(points);
             assert_close(name, &means, &case.means, TOLERANCE);
             assert_close(name, &deviations, &case.deviations, TOLERANCE);
@@ -113,14 +157,14 @@ mod tests {
     }
 
     #[test]
-    fn a_fit_is_the_same_twice_and_passes_through_what_it_saw() {
+    fn a_fit_is_the_same_twice_and_passes_near_what_it_saw() {
         let rows: Vec<Vec<f64>> =
             (0..7).map(|i| vec![f64::from(i) / 6.0, f64::from(i * i % 5) / 4.0]).collect();
         let costs: Vec<f64> = rows.iter().map(|row| (3.0 * row[0]).sin() + row[1] * row[1]).collect();
         let fits = [(); 2].map(|()| Surrogate::fit(&rows, &costs).unwrap().predict(&rows));
         assert_eq!(fits[0].means, fits[1].means);
         for (mean, cost) in fits[0].means.iter().zip(&costs) {
-            assert!((mean - cost).abs() < 1e-3, "{mean} against {cost}");
+            assert!((mean - cost).abs() < 0.05, "{mean} against {cost}");
         }
         assert!(Surrogate::fit(&rows, &[0.5; 7]).is_none(), "nothing to model");
     }
@@ -132,7 +176,7 @@ mod tests {
         let pending = [vec![0.9]];
         let before = Surrogate::fit(&rows, &costs).unwrap().predict(&pending);
         let after = Surrogate::fit(&rows, &costs).unwrap().with_fantasies(&pending).predict(&pending);
-        assert!(after.deviations[0] < 0.2 * before.deviations[0]);
+        assert!(after.deviations[0] < 0.5 * before.deviations[0]);
         assert!((after.means[0] - before.means[0]).abs() < 0.05);
     }
 }

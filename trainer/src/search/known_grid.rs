@@ -12,6 +12,9 @@ const LORA: &str = include_str!("../../recipes/search/lora.toml");
 
 const SEEDS: u64 = 50;
 
+/// Where the search by the authors' rules, which repeats itself, is stopped; a median below is not touched by that.
+const WANDB_TRIALS: usize = 60;
+
 /// A grid and the cost of each of its points.
 struct Grid {
     space: Space,
@@ -70,7 +73,7 @@ fn the_gaussian_process_finds_the_best_of_48_points_in_half_the_trials_of_chance
         println!("48 points, roughness {roughness}; trials to the best, {SEEDS} seeds:");
         let gp = grid.median(Sampler::Gp, 48);
         let random = grid.median(Sampler::Random, 48);
-        let wandb = grid.median(Sampler::WandbCompat, 200);
+        let wandb = grid.median(Sampler::WandbCompat, WANDB_TRIALS);
         println!("  medians: gp {gp}, random {random}, wandb-compat {wandb} (repeats included)");
         assert!(2.0 * gp <= random, "roughness {roughness}: gp {gp} against random {random}");
     }

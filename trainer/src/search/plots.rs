@@ -23,6 +23,7 @@ pub(super) fn best_so_far(study: &Study, metric: Metric) -> Drawn {
         };
         let number = count(trial.number);
         points.push((number, value));
+        line.extend(best.map(|best| (number, best)));
         if matches!(trial.state, State::Finished { .. }) {
             best = Some(best.map_or(value, |best| metric.better_of(best, value)));
         }
@@ -35,12 +36,13 @@ pub(super) fn best_so_far(study: &Study, metric: Metric) -> Drawn {
             .caption("best so far", FONT)
             .margin(12)
             .x_label_area_size(36)
-            .y_label_area_size(64)
+            .y_label_area_size(84)
             .build_cartesian_2d(0.5..last + 0.5, range)?;
         chart
             .configure_mesh()
             .light_line_style(TRANSPARENT)
             .x_desc("trial")
+            .y_labels(6)
             .y_desc(metric.name())
             .x_label_formatter(&|x| format!("{x:.0}"))
             .y_label_formatter(&|y| format!("{y:.4}"))
@@ -80,13 +82,14 @@ pub(super) fn scatter(space: &Space, place: usize, study: &Study, metric: Metric
         let mut chart = ChartBuilder::on(area)
             .margin(12)
             .x_label_area_size(36)
-            .y_label_area_size(64)
+            .y_label_area_size(84)
             .build_cartesian_2d(ends.clone(), range.clone())?;
         chart
             .configure_mesh()
             .light_line_style(TRANSPARENT)
             .x_labels(labels)
             .x_desc(axis.key.as_str())
+            .y_labels(6)
             .y_desc(metric.name())
             .x_label_formatter(&label)
             .y_label_formatter(&|y| format!("{y:.4}"))

@@ -17,7 +17,10 @@ pub(super) const SOFTENING: f64 = 1e-6;
 const LOG_LENGTHS: (f64, f64) = (-11.512_925_464_970_229, 11.512_925_464_970_229);
 
 /// Lengths of the scan.
-const SCAN: u32 = 160;
+const SCAN: u32 = 80;
+
+/// Steps that narrow the best of them down, each by a third or so.
+const NARROWINGS: usize = 25;
 
 /// A process fitted to trials.
 #[derive(Debug)]
@@ -35,35 +38,43 @@ pub(super) struct RadialProcess {
 impl RadialProcess {
     /// Fits to two rows or more.
     pub(super) fn fit(rows: &[Vec<f64>], costs: &[f64]) -> Option<Self> {
-        let evaluate = |log_length| {
-            Self::with_length(rows, costs, log_length)
-                .map_or((f64::NEG_INFINITY, None), |(process, likelihood)| (likelihood, Some(process)))
+        let targets = Targets::new(rows, costs);
+        let likelihood = |log_length| {
+            targets.with_length(log_length).map_or(f64::NEG_INFINITY, |fitted| fitted.likelihood)
         };
         let (low, high) = LOG_LENGTHS;
         let step = (high - low) / f64::from(SCAN);
         // From short to long: where no correlation at all is the likeliest, the bound is kept, and said to be one.
-        let mut best = (f64::NEG_INFINITY, None);
-        let mut middle = low;
+        let mut best = (f64::NEG_INFINITY, low);
         for i in 0..=SCAN {
             let log_length = low + f64::from(i) * step;
-            let found = evaluate(log_length);
-            if found.0 > best.0 + 1e-9 {
-                (best, middle) = (found, log_length);
+            let found = likelihood(log_length);
+            if found > best.0 + 1e-9 {
+                best = (found, log_length);
             }
         }
-        let (mut left, mut right) = ((middle - step).max(low), (middle + step).min(high));
-        let golden = (5f64.sqrt() - 1.0) / 2.0;
-        for _ in 0..40 {
-            let (a, b) = (right - golden * (right - left), left + golden * (right - left));
-            let (at_a, at_b) = (evaluate(a), evaluate(b));
-            if at_a.0 > at_b.0 { right = b } else { left = a }
-            for found in [at_a, at_b] {
-                if found.0 > best.0 {
-                    best = found;
+        let (mut left, mut right) = ((best.1 - step).max(low), (best.1 + step).min(high));
+        for _ in 0..NARROWINGS {
+            let third = (right - left) / 3.0;
+            let inner = [left + third, right - third];
+            let found = inner.map(likelihood);
+            for (found, log_length) in found.into_iter().zip(inner) {
+                if found > best.0 + 1e-12 {
+                    best = (found, log_length);
                 }
             }
+            if found[0] > found[1] { right = inner[1] } else { left = inner[0] }
         }
-        best.1
+        Self::of_length(rows, costs, best.1)
+    }
+
+    /// The process of a given length; none where the kernel's matrix is singular in floats.
+    fn of_length(rows: &[Vec<f64>], costs: &[f64], log_length: f64) -> Option<Self> {
+        let targets = Targets::new(rows, costs);
+        let Fitted { factor, half, .. } = targets.with_length(log_length)?;
+        let weights = solve_transposed(&factor, half);
+        let Targets { mean, scale, .. } = targets;
+        Some(Self { rows: rows.to_vec(), log_length, factor, weights, mean, scale })
     }
 
     /// Whether the likelihood has no peak between the bounds: the fit says nothing.
@@ -72,36 +83,13 @@ impl RadialProcess {
         is_close(LOG_LENGTHS.0) || is_close(LOG_LENGTHS.1)
     }
 
-    /// The process of a given length, and its log marginal likelihood; none where the matrix is singular in floats.
-    fn with_length(rows: &[Vec<f64>], costs: &[f64], log_length: f64) -> Option<(Self, f64)> {
-        #[expect(clippy::cast_precision_loss, reason = "a count of trials")]
-        let count = costs.len() as f64;
-        let mean = costs.iter().sum::<f64>() / count;
-        let scale = (costs.iter().map(|cost| (cost - mean).powi(2)).sum::<f64>() / count).sqrt() + SOFTENING;
-        let targets: Vec<f64> = costs.iter().map(|cost| (cost - mean) / scale).collect();
-        let length = log_length.exp();
-        let mut factor: Vec<Vec<f64>> = Vec::with_capacity(rows.len());
-        for (i, row) in rows.iter().enumerate() {
-            let mut line = solve(&factor, &rows[..i].iter().map(|other| matern(row, other, length)).collect::<Vec<_>>());
-            let rest = 1.0 + NUGGET - line.iter().map(|v| v * v).sum::<f64>();
-            line.push((rest > 0.0).then(|| rest.sqrt())?);
-            factor.push(line);
-        }
-        let half = solve(&factor, &targets);
-        let log_determinant: f64 = factor.iter().map(|line| line[line.len() - 1].ln()).sum();
-        let likelihood = -0.5 * half.iter().map(|v| v * v).sum::<f64>()
-            - log_determinant
-            - 0.5 * count * std::f64::consts::TAU.ln();
-        let weights = solve_transposed(&factor, half);
-        Some((Self { rows: rows.to_vec(), log_length, factor, weights, mean, scale }, likelihood))
-    }
-
     /// Mean and standard deviation at each row, of standardised costs.
     pub(super) fn predict(&self, rows: &[Vec<f64>]) -> Prediction {
         let length = self.log_length.exp();
         let mut prediction = Prediction::default();
         for row in rows {
-            let kernel: Vec<f64> = self.rows.iter().map(|other| matern(row, other, length)).collect();
+            let kernel: Vec<f64> =
+                self.rows.iter().map(|other| matern(distance(row, other) / length)).collect();
             prediction.means.push(dot(&kernel, &self.weights));
             let explained: f64 = solve(&self.factor, &kernel).iter().map(|v| v * v).sum();
             prediction.deviations.push((1.0 - explained).max(0.0).sqrt());
@@ -110,11 +98,70 @@ impl RadialProcess {
     }
 }
 
-/// Matérn 3/2 of the distance between two rows.
-fn matern(a: &[f64], b: &[f64], length: f64) -> f64 {
-    let distance = a.iter().zip(b).map(|(a, b)| ((a - b) / length).powi(2)).sum::<f64>().sqrt();
+/// What a process is fitted to.
+struct Targets {
+    /// Of each row to those before it.
+    distances: Vec<Vec<f64>>,
+    standardised: Vec<f64>,
+    mean: f64,
+    scale: f64,
+}
+
+struct Fitted {
+    factor: Vec<Vec<f64>>,
+    /// The factor's inverse times the standardised targets.
+    half: Vec<f64>,
+    /// Logarithm of the marginal likelihood.
+    likelihood: f64,
+}
+
+impl Targets {
+    fn new(rows: &[Vec<f64>], costs: &[f64]) -> Self {
+        let count = real(costs.len());
+        let mean = costs.iter().sum::<f64>() / count;
+        let scale = (costs.iter().map(|cost| (cost - mean).powi(2)).sum::<f64>() / count).sqrt() + SOFTENING;
+        let to_those_before =
+            |(i, row): (usize, &Vec<f64>)| rows[..i].iter().map(|other| distance(row, other)).collect();
+        Self {
+            distances: rows.iter().enumerate().map(to_those_before).collect(),
+            standardised: costs.iter().map(|cost| (cost - mean) / scale).collect(),
+            mean,
+            scale,
+        }
+    }
+
+    fn with_length(&self, log_length: f64) -> Option<Fitted> {
+        let length = log_length.exp();
+        let mut factor: Vec<Vec<f64>> = Vec::with_capacity(self.distances.len());
+        for distances in &self.distances {
+            let kernel: Vec<f64> = distances.iter().map(|distance| matern(distance / length)).collect();
+            let mut line = solve(&factor, &kernel);
+            let rest = 1.0 + NUGGET - dot(&line, &line);
+            line.push((rest > 0.0).then(|| rest.sqrt())?);
+            factor.push(line);
+        }
+        let half = solve(&factor, &self.standardised);
+        let log_determinant: f64 = factor.iter().map(|line| line[line.len() - 1].ln()).sum();
+        let likelihood = -0.5 * dot(&half, &half)
+            - log_determinant
+            - 0.5 * real(half.len()) * std::f64::consts::TAU.ln();
+        Some(Fitted { factor, half, likelihood })
+    }
+}
+
+/// Matérn 3/2 of a distance in lengths.
+fn matern(distance: f64) -> f64 {
     let scaled = 3f64.sqrt() * distance;
     (1.0 + scaled) * (-scaled).exp()
+}
+
+fn distance(a: &[f64], b: &[f64]) -> f64 {
+    a.iter().zip(b).map(|(a, b)| (a - b).powi(2)).sum::<f64>().sqrt()
+}
+
+#[expect(clippy::cast_precision_loss, reason = "a count of trials")]
+fn real(count: usize) -> f64 {
+    count as f64
 }
 
 fn dot(a: &[f64], b: &[f64]) -> f64 {
@@ -196,7 +243,8 @@ mod tests {
         for case in cases("radial") {
             let Case { name, rows, costs, points, .. } = &case;
             let length = case.length.unwrap();
-            let (process, likelihood) = RadialProcess::with_length(rows, costs, length.ln()).expect(name);
+            let process = RadialProcess::of_length(rows, costs, length.ln()).expect(name);
+            let likelihood = Targets::new(rows, costs).with_length(length.ln()).expect(name).likelihood;
             assert_close(name, &[likelihood], &[case.likelihood.unwrap()], 1e-9);
             // A deviation near 0 is the root of a difference of nearly equal numbers.
             let Prediction { means, deviations } = process.predict(points);

@@ -121,8 +121,8 @@ impl Report {
             let width = shares.iter().map(|(key, _)| key.len()).max().unwrap_or(0);
             let _ = writeln!(text, "\nshare of the variance of the {} by each key alone:", self.metric.name());
             for (key, share) in shares {
-                let bar = "#".repeat(bar_length(share));
-                let _ = writeln!(text, "  {key:width$}  {:5.1} %  {bar}", 100.0 * share);
+                let line = format!("  {key:width$}  {:5.1} %  {}", 100.0 * share, "#".repeat(bar_length(share)));
+                let _ = writeln!(text, "{}", line.trim_end());
             }
         }
         let _ = write!(text, "\n{}", self.summary());

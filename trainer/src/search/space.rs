@@ -246,12 +246,6 @@ impl Space {
         points
     }
 
-    /// Keys that a point leaves out.
-    pub(crate) fn absent(&self, point: &Point) -> impl Iterator<Item = &str> {
-        let is_absent = |(axis, coordinate): &(&Axis, &Coordinate)| axis.value(**coordinate).is_none();
-        self.axes.iter().zip(point).filter(is_absent).map(|(axis, _)| axis.key.as_str())
-    }
-
     /// The point as a surrogate sees it: a position in [0, 1] an axis, or, of an unordered list, a column a value.
     pub(crate) fn encode(&self, point: &Point) -> Vec<f64> {
         let mut row = Vec::new();
@@ -271,12 +265,13 @@ impl Space {
         self.axes.iter().map(Axis::width).sum()
     }
 
-    /// The values of a point as overrides of a recipe; a key that is left out has none.
+    /// The values of a point as overrides of a recipe.
     pub(crate) fn overrides(&self, point: &Point) -> Vec<String> {
         let value = |(axis, coordinate): (&Axis, &Coordinate)| {
-            axis.value(*coordinate).map(|value| format!("{}={value}", axis.key))
+            let value = axis.value(*coordinate).map_or_else(String::new, |value| value.to_string());
+            format!("{}={value}", axis.key)
         };
-        self.axes.iter().zip(point).filter_map(value).collect()
+        self.axes.iter().zip(point).map(value).collect()
     }
 
     /// The values of a point, as the journal has them.
@@ -503,7 +498,12 @@ mod tests {
         ).unwrap());
         assert_eq!(
             space.overrides(&point.unwrap()),
-            ["adapter.1.dropout=0.2", "adapter.1.target_modules=[\"q_proj\"]", "training.learning_rate=0.0025"]
+            [
+                "adapter.1.dropout=0.2",
+                "adapter.1.init_text=",
+                "adapter.1.target_modules=[\"q_proj\"]",
+                "training.learning_rate=0.0025"
+            ]
         );
     }
 
