@@ -80,15 +80,13 @@ pub enum Command {
                             clinlora params --config llama-7b --method prefix --virtual-tokens 20")]
     Params(Params),
     /// Hyper-parameters by Gaussian-process search, journalled and resumable.
-    #[command(
-        after_help = "Examples:\n  clinlora search mortality.toml --trials 20 --out search\n  \
+    #[command(after_help = "Examples:\n  clinlora search mortality.toml --trials 20 --out search\n  \
                       clinlora search clinical.toml --space mine.toml --trials 30 training.epochs=2\n\n\
                       A space is a TOML file, one line a key of the recipe:\n  \
                       \"adapter.0.r\" = [2, 4, 8, 16]\n  \
                       \"training.learning_rate\" = { min = 1e-4, max = 1e-2, log = true }\n\
                       Each trial is a run folder in --out. The same command continues where a killed one stopped; typed in\n\
-                      several places at once on one file system, as by a job array, it shares the trials out."
-    )]
+                      several places at once on one file system, as by a job array, it shares the trials out.")]
     Search(Search),
     /// The paper's tables, ours beside theirs.
     Reproduce(Reproduce),
@@ -235,7 +233,7 @@ pub struct Search {
     #[arg(value_name = "KEY=VALUE")]
     pub overrides: Vec<String>,
     /// Trials in all, those of earlier commands and of other processes included.
-    #[arg(long, value_name = "N", default_value_t = 20, value_parser = clap::value_parser!(u32).range(1..=100_000))]
+    #[arg(long, value_name = "N", default_value_t = 20, value_parser = clap::value_parser!(u32).range(1..=10_000))]
     pub trials: u32,
     /// Space file (TOML), or the paper's space of a method: lora, prefix, prompt, p-tuning, adaption-prompt [default: that
     /// of the topmost adapter the recipe trains from nothing].

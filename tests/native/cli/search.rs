@@ -93,7 +93,10 @@ fn pretraining_is_searched_for_perplexity_in_the_papers_space() {
     let shares = report["importance"].as_object().unwrap();
     assert!(shares.keys().eq(["adapter.0.alpha", "adapter.0.dropout", "adapter.0.r"]), "{shares:?}");
     let shares: Vec<f64> = shares.values().map(|share| share.as_f64().unwrap()).collect();
-    assert!(shares.iter().all(|share| *share >= 0.0) && shares.iter().sum::<f64>() <= 1.0 + 1e-9, "{shares:?}");
+    assert!(
+        shares.iter().all(|share| *share >= 0.0) && shares.iter().sum::<f64>() <= 1.0 + 1e-9,
+        "{shares:?}"
+    );
     let text = workshop.run(&format!("{line} --trials 6").replace("--json", "")).ok().stdout;
     assert!(text.contains("share of the variance of the perplexity"), "{text}");
 }
@@ -187,7 +190,10 @@ fn a_signal_saves_the_trial_and_the_same_command_goes_on() {
 fn hopeless_trials_are_given_up() {
     let workshop = workshop();
     // Learning rates that do next to nothing, after ones that learn.
-    workshop.write("rates.toml", "\"training.learning_rate\" = [0.02, 0.021, 0.022, 0.023, 0.024, 1e-9, 2e-9, 3e-9]");
+    workshop.write(
+        "rates.toml",
+        "\"training.learning_rate\" = [0.02, 0.021, 0.022, 0.023, 0.024, 1e-9, 2e-9, 3e-9]",
+    );
     let line = "search clinical.toml --space rates.toml --out search --sampler random --prune median --json \
                 training.epochs=4";
     let report = workshop.run(line).ok().json();
@@ -197,7 +203,8 @@ fn hopeless_trials_are_given_up() {
     assert!(!pruned.is_empty(), "{report}");
     for trial in pruned {
         assert!(trial["note"].as_str().unwrap().contains("after epoch"), "{trial}");
-        let updates = workshop.updates(&format!("search/trials/{:04}", trial["trial"].as_u64().unwrap()), "step");
+        let updates =
+            workshop.updates(&format!("search/trials/{:04}", trial["trial"].as_u64().unwrap()), "step");
         assert!(updates.len() < 4 * 5, "{} updates", updates.len());
     }
     assert!(report["best"]["values"]["training.learning_rate"].as_f64().unwrap() > 0.01);
@@ -216,7 +223,8 @@ fn what_cannot_be_searched_is_refused_before_anything_is_trained() {
     with("\"adapter.middle.r\" = [1, 2]", "").refused(&["clinical", "downstream"]);
     with("\"adapter.1.r\" = [1, 2", "").refused(&["bad.toml:1"]);
     with("\"adapter.1.r\" = [1, 2]", "adapter.1.r=4").refused(&["adapter.1.r=4", "leave one out"]);
-    with("\"adapter.1.dropout\" = [0.2, { none = true }]", "").refused(&["adapter.1.dropout", "{ absent = true }"]);
+    with("\"adapter.1.dropout\" = [0.2, { none = true }]", "")
+        .refused(&["adapter.1.dropout", "{ absent = true }"]);
     workshop.run("search downstream.toml --space lorra --out bad").refused(&["lorra", "adaption-prompt"]);
     workshop.run("search base.toml --out bad").refused(&["--space FILE"]);
     workshop.run("search clinical.toml --metric auroc --out bad").refused(&["perplexity and loss"]);
@@ -226,7 +234,8 @@ fn what_cannot_be_searched_is_refused_before_anything_is_trained() {
     workshop.run(&format!("{LINE} --trials 1")).ok();
     let before = workshop.text("search/journal.jsonl");
     let again = |from: &str, to: &str| workshop.run(&LINE.replace(from, to));
-    again("training.epochs=2", "training.epochs=3").refused(&["`epochs = 2` became `epochs = 3`", "--overwrite"]);
+    again("training.epochs=2", "training.epochs=3")
+        .refused(&["`epochs = 2` became `epochs = 3`", "--overwrite"]);
     again("--out", "--sampler random --out").refused(&["--sampler gp became random"]);
     again("--out", "--seed 9 --out").refused(&["--seed"]);
     workshop.edit("space.toml", "[2, 3]", "[2, 5]");

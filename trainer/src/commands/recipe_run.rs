@@ -28,7 +28,8 @@ pub(super) fn run(
         Purpose::Pretrain => "pretrain",
         Purpose::Finetune => "finetune",
     };
-    let options = RunOptions { title, resume: args.resume, overwrite: args.overwrite, brief: false, watch: None };
+    let options =
+        RunOptions { title, resume: args.resume, overwrite: args.overwrite, brief: false, watch: None };
     let outcome = train(&recipe, common, &options)?;
     if common.json {
         return print_json(&outcome);

@@ -138,7 +138,10 @@ impl<'a> TrialRecipe<'a> {
         for axis in &space.axes {
             let given = |o: &&String| o.split_once('=').is_some_and(|(key, _)| key == axis.key);
             if let Some(given) = self.overrides.iter().find(given) {
-                return Err(Error::Input(format!("{given:?}: the space searches {}; leave one out", axis.key)));
+                return Err(Error::Input(format!(
+                    "{given:?}: the space searches {}; leave one out",
+                    axis.key
+                )));
             }
         }
         Ok(space)
@@ -193,7 +196,11 @@ fn begin(
     let search = Shared { folder, space, header, wanted: args.trials as usize };
     let study = search.study()?;
     if !study.trials.is_empty() {
-        console::note(format_args!("{}: goes on after {} trials", search.folder.display(), study.trials.len()));
+        console::note(format_args!(
+            "{}: goes on after {} trials",
+            search.folder.display(),
+            study.trials.len()
+        ));
     }
     Ok((search, lock))
 }
@@ -233,8 +240,7 @@ fn run_trial(
     };
     console::note(format_args!("{title}: {} ({reason})", search.space.text(&claim.point)));
     let out = search.run_folder(number);
-    let observer =
-        Observer { search, number, prune: args.prune == Prune::Median, was_pruned: false.into() };
+    let observer = Observer { search, number, prune: args.prune == Prune::Median, was_pruned: false.into() };
     let options = RunOptions {
         title: &title,
         resume: out.exists(),

@@ -177,8 +177,10 @@ impl Journal {
             return Err(at_line(&path, 1, "is damaged: it does not say what is searched"));
         };
         if header.version != VERSION {
-            let reason =
-                format!("is of version {}, and this program's is {VERSION}; use the one that began it", header.version);
+            let reason = format!(
+                "is of version {}, and this program's is {VERSION}; use the one that began it",
+                header.version
+            );
             return Err(at_line(&path, 1, reason));
         }
         Ok(Self { file, path, header, lines })

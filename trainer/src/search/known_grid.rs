@@ -85,9 +85,7 @@ fn a_grid_is_tried_point_by_point_until_nothing_is_left() {
     for sampler in [Sampler::Gp, Sampler::Random] {
         let mut history = History::default();
         let mut tried: Vec<Point> = Vec::new();
-        while let Some(Proposal { point, .. }) =
-            propose(sampler, &grid.space, &history, 3, tried.len() + 1)
-        {
+        while let Some(Proposal { point, .. }) = propose(sampler, &grid.space, &history, 3, tried.len() + 1) {
             assert!(!tried.contains(&point), "{} repeats itself", sampler.name());
             // Every seventh trial fails, every fifth is never done.
             match tried.len() % 35 {
@@ -113,7 +111,11 @@ fn a_proposal_follows_from_history_seed_and_number_alone() {
         let proposal = |seed, number| propose(sampler, &grid.space, &history, seed, number).unwrap();
         assert_eq!(proposal(5, 7), proposal(5, 7), "{}", sampler.name());
         let differing = (0..20).any(|seed| proposal(seed, 7).point != proposal(seed, 8).point);
-        assert!(differing || sampler == Sampler::Gp, "{}: chance does not depend on the trial", sampler.name());
+        assert!(
+            differing || sampler == Sampler::Gp,
+            "{}: chance does not depend on the trial",
+            sampler.name()
+        );
     }
 }
 

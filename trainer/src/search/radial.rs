@@ -142,9 +142,8 @@ impl Targets {
         }
         let half = solve(&factor, &self.standardised);
         let log_determinant: f64 = factor.iter().map(|line| line[line.len() - 1].ln()).sum();
-        let likelihood = -0.5 * dot(&half, &half)
-            - log_determinant
-            - 0.5 * real(half.len()) * std::f64::consts::TAU.ln();
+        let likelihood =
+            -0.5 * dot(&half, &half) - log_determinant - 0.5 * real(half.len()) * std::f64::consts::TAU.ln();
         Some(Fitted { factor, half, likelihood })
     }
 }
@@ -259,7 +258,11 @@ mod tests {
             assert_close(name, &improvements, &case.improvements, 1e-7);
             if case.is_fitted {
                 let fitted = RadialProcess::fit(rows, costs).unwrap();
-                assert!((fitted.log_length - length.ln()).abs() < 1e-3, "{name}: {}", fitted.log_length.exp());
+                assert!(
+                    (fitted.log_length - length.ln()).abs() < 1e-3,
+                    "{name}: {}",
+                    fitted.log_length.exp()
+                );
             }
         }
     }

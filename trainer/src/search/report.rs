@@ -119,9 +119,11 @@ impl Report {
         let shares = self.shares();
         if !shares.is_empty() {
             let width = shares.iter().map(|(key, _)| key.len()).max().unwrap_or(0);
-            let _ = writeln!(text, "\nshare of the variance of the {} by each key alone:", self.metric.name());
+            let _ =
+                writeln!(text, "\nshare of the variance of the {} by each key alone:", self.metric.name());
             for (key, share) in shares {
-                let line = format!("  {key:width$}  {:5.1} %  {}", 100.0 * share, "#".repeat(bar_length(share)));
+                let line =
+                    format!("  {key:width$}  {:5.1} %  {}", 100.0 * share, "#".repeat(bar_length(share)));
                 let _ = writeln!(text, "{}", line.trim_end());
             }
         }

@@ -134,7 +134,7 @@ impl<'a> Untried<'a> {
     fn random(&self, rng: &mut ChaCha8Rng) -> Point {
         match &self.places {
             Some(places) => self.space.grid_point(places[rng.random_range(0..places.len())]),
-            // In so large a space a point that has been tried is hardly met, and not twice.
+            // A space that is not dense has far more points than a search may have trials.
             None => loop {
                 let point = self.space.random(rng);
                 if !self.tried.contains(&&point) {
@@ -252,9 +252,8 @@ fn wandb_compat(space: &Space, history: &History, rng: &mut ChaCha8Rng) -> Propo
     let row = |point: &Point| -> Vec<f64> {
         space.axes.iter().zip(point).map(|(axis, coordinate)| axis.cumulative(*coordinate)).collect()
     };
-    let mut candidates: Vec<Vec<f64>> = (0..WANDB_CANDIDATES)
-        .map(|_| space.axes.iter().map(|_| rng.random::<f64>()).collect())
-        .collect();
+    let mut candidates: Vec<Vec<f64>> =
+        (0..WANDB_CANDIDATES).map(|_| space.axes.iter().map(|_| rng.random::<f64>()).collect()).collect();
     let back = |candidate: &[f64]| -> Point {
         space.axes.iter().zip(candidate).map(|(axis, share)| axis.at(*share)).collect()
     };

@@ -399,9 +399,7 @@ fn range(table: &toml::Table) -> std::result::Result<Domain, String> {
         (Some(_), Some(_)) if table.contains_key("step") => {
             Err("step is for a range of integers; give a list instead".to_owned())
         }
-        (Some(min), Some(max))
-            if min < max && min.is_finite() && max.is_finite() && (!log || min > 0.0) =>
-        {
+        (Some(min), Some(max)) if min < max && min.is_finite() && max.is_finite() && (!log || min > 0.0) => {
             Ok(Domain::Reals { min, max, log })
         }
         _ => Err("needs numbers, max above min, and min above 0 with log".to_owned()),
@@ -492,10 +490,13 @@ mod tests {
             let line = serde_json::to_string(&space.values(&point)).unwrap();
             assert_eq!(space.point(&serde_json::from_str(&line).unwrap()), Some(point));
         }
-        let point = space.point(&serde_json::from_str(
-            r#"{"adapter.1.init_text":null,"adapter.1.dropout":0.2,"adapter.1.target_modules":["q_proj"],
+        let point = space.point(
+            &serde_json::from_str(
+                r#"{"adapter.1.init_text":null,"adapter.1.dropout":0.2,"adapter.1.target_modules":["q_proj"],
                 "training.learning_rate":0.0025}"#,
-        ).unwrap());
+            )
+            .unwrap(),
+        );
         assert_eq!(
             space.overrides(&point.unwrap()),
             [
@@ -520,7 +521,9 @@ mod tests {
 
     #[test]
     fn names_have_a_column_each_and_numbers_one_in_all() {
-        let space = read("training.schedule = [\"linear\", \"constant\", \"author_compat\"]\nadapter.1.r = [1, 2, 9]");
+        let space = read(
+            "training.schedule = [\"linear\", \"constant\", \"author_compat\"]\nadapter.1.r = [1, 2, 9]",
+        );
         let space = space.unwrap();
         assert_eq!(space.width(), 4);
         assert_eq!(space.encode(&vec![Coordinate::Index(1), Coordinate::Index(2)]), [0.5, 0.0, 0.0, 1.0]);

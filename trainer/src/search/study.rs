@@ -226,7 +226,12 @@ impl Shared {
                 self.unlock(trial.number)?;
                 continue;
             }
-            journal.add(Line::Resumed { trial: trial.number, host: host(), pid: std::process::id(), time: now() })?;
+            journal.add(Line::Resumed {
+                trial: trial.number,
+                host: host(),
+                pid: std::process::id(),
+                time: now(),
+            })?;
             return Ok(Next::Run(Claim {
                 number: trial.number,
                 point: trial.point.clone(),
@@ -331,7 +336,10 @@ impl Shared {
     }
 
     fn lost(&self, reason: &str) -> Error {
-        Error::Input(format!("{}: the journal changed under a running trial: {reason}", self.folder.display()))
+        Error::Input(format!(
+            "{}: the journal changed under a running trial: {reason}",
+            self.folder.display()
+        ))
     }
 
     fn lock_path(&self, number: usize) -> PathBuf {
@@ -364,7 +372,8 @@ pub(crate) fn trials(folder: &Path) -> PathBuf {
 /// Name of this machine, for people who read the journal.
 fn host() -> String {
     let name = std::fs::read_to_string("/proc/sys/kernel/hostname").ok();
-    name.or_else(|| std::env::var("HOSTNAME").ok()).map_or_else(|| "unknown".to_owned(), |name| name.trim().to_owned())
+    name.or_else(|| std::env::var("HOSTNAME").ok())
+        .map_or_else(|| "unknown".to_owned(), |name| name.trim().to_owned())
 }
 
 #[cfg(test)]
