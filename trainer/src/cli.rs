@@ -10,6 +10,8 @@ use crate::device::DeviceChoice;
 use crate::mimic::NoteSplit;
 use crate::recipe::published::Setting;
 use crate::recipe::{Adapter, AdapterMethod, Encoder};
+use crate::search::metric::Metric;
+use crate::search::sampler::Sampler;
 
 mod measuring;
 
@@ -104,6 +106,15 @@ pub enum Command {
     Plan(Plan),
     /// Speed of a step on random weights and tokens, beside the device's own rate.
     Bench(Bench),
+    /// Hyper-parameters by Gaussian-process search, journalled and resumable.
+    #[command(after_help = "Examples:\n  clinlora search mortality.toml --trials 20 --out search\n  \
+                      clinlora search clinical.toml --space mine.toml --trials 30 training.epochs=2\n\n\
+                      A space is a TOML file, one line a key of the recipe:\n  \
+                      \"adapter.0.r\" = [2, 4, 8, 16]\n  \
+                      \"training.learning_rate\" = { min = 1e-4, max = 1e-2, log = true }\n\
+                      Each trial is a run folder in --out. The same command continues where a killed one stopped; typed in\n\
+                      several places at once on one file system, as by a job array, it shares the trials out.")]
+    Search(Search),
     /// The paper's tables, ours beside theirs.
     Reproduce(Reproduce),
     /// A merged Hugging Face checkpoint: base plus adapters.
@@ -238,7 +249,7 @@ pub struct PrepareNotes {
 pub struct Train {
     /// Recipe file (TOML).
     pub recipe: PathBuf,
-    /// Values that replace the recipe's: `training.epochs=3`, `adapter.0.r=8`. `with=NAME,NAME` lays overlays of the recipe
+    /// Values that replace the recipe's: `training.epochs=3`, `adapter.0.r=8`; `KEY=` leaves a key out. `with=NAME,NAME` lays overlays of the recipe
     /// over it: a task, a base, the authors' settings.
     #[arg(value_name = "KEY=VALUE")]
     pub overrides: Vec<String>,
@@ -251,6 +262,47 @@ pub struct Train {
     /// Replace the run folder if it exists and this program made it; the old one goes once the new run can begin.
     #[arg(long)]
     pub overwrite: bool,
+}
+
+/// Arguments of `search`.
+#[derive(Debug, Args)]
+pub struct Search {
+    /// Recipe file (TOML) of a downstream run, if it names a task, or else of pretraining.
+    pub recipe: PathBuf,
+    /// Values that replace the recipe's in all trials: `training.epochs=3`.
+    #[arg(value_name = "KEY=VALUE")]
+    pub overrides: Vec<String>,
+    /// Trials in all, those of earlier commands and of other processes included.
+    #[arg(long, value_name = "N", default_value_t = 20, value_parser = clap::value_parser!(u32).range(1..=10_000))]
+    pub trials: u32,
+    /// Space file (TOML), or the paper's space of a method: lora, prefix, prompt, p-tuning, adaption-prompt [default: that
+    /// of the topmost adapter the recipe trains from nothing].
+    #[arg(long, value_name = "FILE|METHOD")]
+    pub space: Option<PathBuf>,
+    /// Folder of the search; one that was begun is continued [default: the recipe's, and `-search`].
+    #[arg(long, value_name = "DIR")]
+    pub out: Option<PathBuf>,
+    /// How the next trial is chosen.
+    #[arg(long, value_enum, default_value = "gp")]
+    pub sampler: Sampler,
+    /// What is made better, on the validation notes [default: auroc, or of pretraining perplexity].
+    #[arg(long, value_enum)]
+    pub metric: Option<Metric>,
+    /// Which trials are given up after an epoch: those worse than the median of the others after as many epochs, or none.
+    #[arg(long, value_enum, default_value = "none")]
+    pub prune: Prune,
+    /// Begin anew: replace the folder, trials included, if it exists and this program made it.
+    #[arg(long)]
+    pub overwrite: bool,
+}
+
+/// Which trials are given up early.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub enum Prune {
+    /// Those worse than the median of the others after as many epochs.
+    Median,
+    /// None.
+    None,
 }
 
 /// A base and the adapters on it.

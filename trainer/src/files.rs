@@ -189,6 +189,19 @@ pub(crate) struct Holder {
 }
 
 impl FolderLock {
+    /// Locks a folder made by [`NewFolder`] against being replaced, together with others that do so.
+    pub(crate) fn share(folder: &Path) -> Result<Self> {
+        let mark = folder.join(MARK);
+        let file = File::options().create(true).truncate(false).write(true).open(&mark).at(&mark)?;
+        match file.try_lock_shared() {
+            Err(TryLockError::WouldBlock) => Err(Error::Input(format!(
+                "{}: another clinlora is replacing this folder; wait until it has",
+                folder.display()
+            ))),
+            Ok(()) | Err(TryLockError::Error(_)) => Ok(Self(file)),
+        }
+    }
+
     /// Locks a folder made by [`NewFolder`].
     ///
     /// The kernel drops a lock when its process ends, however that ends; so what a killed process of this machine left is

@@ -1,7 +1,8 @@
 //! The `clinlora` program as a library, for its own `main` and for tests.
 //!
 //! [`commands`] is what the program does, one file a command. They stand on [`recipe`]s, on [`mimic`], which makes data
-//! sets from raw tables, on the [`folders`] of Hugging Face, on [`dataset`]s, on [`training`] and on evaluation.
+//! sets from raw tables, on the [`folders`] of Hugging Face, on [`dataset`]s, on [`training`], on evaluation and on the
+//! search for hyper-parameters.
 
 mod audit;
 pub mod cli;
@@ -22,4 +23,5 @@ mod plan;
 mod process;
 pub mod recipe;
 mod report;
+mod search;
 pub mod training;

@@ -36,6 +36,7 @@ fn run(command: Command, common: &Common) -> Result<()> {
         Command::Params(args) => commands::params::run(&args),
         Command::Plan(args) => commands::plan::run(&args, common),
         Command::Bench(args) => commands::bench::run(&args, common),
+        Command::Search(args) => commands::search::run(&args, common),
         Command::Reproduce(args) => commands::reproduce::run(&args, common),
         Command::Merge(args) => commands::merge::run(&args, common),
         Command::Inspect(args) => commands::inspect::run(&args, common),

@@ -316,7 +316,7 @@ pub enum Purpose {
 
 impl Recipe {
     /// Reads `path`, lays the overlays over it that `with=NAME` among `overrides` names, applies the other overrides
-    /// (`key=value`, dotted keys, `adapter.0.r=8`) and checks every value.
+    /// (`key=value`, dotted keys, `adapter.0.r=8`; `key=` leaves the key out) and checks every value.
     ///
     /// # Errors
     /// [`Error::Input`] with file and line, or the override, and the accepted keys or values.
@@ -531,6 +531,7 @@ mod tests {
         assert_eq!(recipe.adapter[0].r, Some(4));
         assert_eq!(recipe.data.train, Path::new("other.jsonl"));
         assert_eq!(read(&recipe.resolved(), &[]).expect("its own text"), recipe);
+        assert_eq!(read(TEXT, &["adapter.0.r="]).expect("valid").adapter[0].r, None);
     }
 
     #[test]

@@ -25,4 +25,5 @@ mod progress; // what is said while something takes its time
 mod reproduce; // the paper's Table 2, continued, refused and begun anew
 mod reproduce_grid; // Tables 1, 3 and 4: killed, continued, with what cannot be computed
 mod runs; // runs compared, in the terminal and on a page
+mod search; // hyper-parameters: trials, the shared journal, kills, refusals
 mod variants; // the six downstream variants, rates of their own, the switches of the authors' code

@@ -18,6 +18,7 @@ pub mod pretrain;
 mod recipe_run;
 pub mod reproduce;
 pub mod runs;
+pub mod search;
 #[cfg(test)]
 mod shipped_recipes;
 pub(crate) mod stack;

@@ -36,7 +36,7 @@ pub fn run(args: &Train, common: &Common) -> Result<()> {
 
 /// The command without its printing.
 pub(crate) fn pretrain(recipe: &Recipe, common: &Common, options: &RunOptions<'_>) -> Result<Outcome> {
-    let RunOptions { title, resume, overwrite, brief, .. } = *options;
+    let RunOptions { title, resume, overwrite, brief, watch, .. } = *options;
     let opened = common.device.open()?;
     RunFolder::check(recipe, resume, overwrite)?;
     let dtype = recipe.dtype.unwrap_or(opened.dtype).burn();
@@ -79,6 +79,7 @@ pub(crate) fn pretrain(recipe: &Recipe, common: &Common, options: &RunOptions<'_
         rates: &RateFactors::of(recipe),
         seed: recipe.seed,
         device: &device,
+        watch,
     };
     let summary = train(&job, &mut model, &folder)?;
     let _saving = Stage::begin(&format!("{title}: saving"));

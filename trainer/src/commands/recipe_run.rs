@@ -12,7 +12,7 @@ use crate::console;
 use crate::error::{Error, Result};
 use crate::recipe::{Purpose, Recipe};
 use crate::training::interrupt;
-use crate::training::run::{RunFolder, Summary};
+use crate::training::run::{RunFolder, Summary, Watch};
 
 /// Reads the recipe of a training command, hands it to `train` and prints what came of it.
 pub(super) fn run(
@@ -34,6 +34,7 @@ pub(super) fn run(
         accept_changed_recipe: args.accept_changed_recipe,
         overwrite: args.overwrite,
         brief: false,
+        watch: None,
     };
     let outcome = train(&recipe, common, &options).inspect_err(|error| {
         if matches!(error, Error::Interrupted { .. }) {
@@ -59,7 +60,7 @@ pub(crate) struct Outcome {
 }
 
 /// How a training command goes about its run.
-#[derive(Debug, Clone, Copy)]
+#[derive(Clone, Copy)]
 pub(crate) struct RunOptions<'a> {
     /// What progress is called.
     pub(crate) title: &'a str,
@@ -71,12 +72,21 @@ pub(crate) struct RunOptions<'a> {
     pub(super) overwrite: bool,
     /// Say only how far the run is: it is one of many.
     pub(super) brief: bool,
+    /// Who looks at it after each epoch.
+    pub(super) watch: Option<&'a dyn Watch>,
 }
 
 impl<'a> RunOptions<'a> {
     /// A new run, one of many.
     pub(super) fn anew(title: &'a str) -> Self {
-        Self { title, resume: false, accept_changed_recipe: false, overwrite: false, brief: true }
+        Self {
+            title,
+            resume: false,
+            accept_changed_recipe: false,
+            overwrite: false,
+            brief: true,
+            watch: None,
+        }
     }
 
     /// Opens the folder of a run on the base with this fingerprint.

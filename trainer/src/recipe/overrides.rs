@@ -68,7 +68,11 @@ pub(super) fn apply(table: &mut toml::Table, assignment: &str) -> Result<()> {
             _ => return Err(refuse(part)),
         };
     }
-    place.insert((*last).to_owned(), parsed);
+    if value.is_empty() {
+        place.remove(*last);
+    } else {
+        place.insert((*last).to_owned(), parsed);
+    }
     Ok(())
 }
 

@@ -145,6 +145,12 @@ pub(crate) struct Summary {
     pub(crate) valid: Option<Validation>,
 }
 
+/// Looks at a run after the validation of each epoch but the last.
+pub(crate) trait Watch {
+    /// Whether to go on after `epoch`, counted from 1. A run that does not ends there, as one out of patience does.
+    fn goes_on(&self, epoch: u64, valid: Validation) -> Result<bool>;
+}
+
 /// Everything the loop needs beside the model.
 pub(crate) struct Job<'a, O: Objective> {
     pub(crate) objective: &'a O,
@@ -158,6 +164,7 @@ pub(crate) struct Job<'a, O: Objective> {
     pub(crate) seed: u64,
     /// With autodiff.
     pub(crate) device: &'a Device,
+    pub(crate) watch: Option<&'a dyn Watch>,
 }
 
 /// Trains `model` until the recipe's last epoch, early stopping or an interruption, and puts the kept state into it.
@@ -233,6 +240,12 @@ fn epochs<O: Objective>(job: &Job<'_, O>, model: &mut O::Model, folder: &RunFold
         end_epoch(job, model, folder, &mut state, &mut log, &progress)?;
         save(job.training, model, &optimizer, &state, &log, folder)?;
         last_checkpoint = Instant::now();
+        if let (Some(watch), Some(valid)) = (job.watch, state.last)
+            && state.epoch < job.training.epochs
+            && !watch.goes_on(state.epoch, valid)?
+        {
+            break;
+        }
     }
 
     // What a kill after the last checkpoint left to do.
