@@ -104,70 +104,77 @@ fn temperature(notes: Scored<'_>) -> Calibrator {
     Calibrator::Temperature { temperature: nine_figures(f64::midpoint(low, high).exp()) }
 }
 
-/// A rising step function for each label by pooling adjacent violators (Ayer et al. 1955), linear between steps. A step of `n`
-/// notes is kept within `1/(2n)` of 0 and 1: no note is certain.
+/// Fewest notes of a step: with fewer the curve would be so steep that two devices' rounding shows in a probability.
+const STEP_NOTES: f64 = 10.0;
+
+/// A rising function for each label by pooling adjacent violators (Ayer et al. 1955), linear between the means of its steps. A
+/// step of `n` notes is kept within `1/(2n)` of 0 and 1: no note is certain.
 fn isotonic(notes: Scored<'_>) -> Calibrator {
     let labels = notes.targets.first().map_or(0, Vec::len);
     let raw: Vec<Vec<f64>> =
         notes.logits.iter().map(|row| Calibrator::None.probabilities(notes.kind, row)).collect();
     let curve = |label: usize| {
         let pairs = raw.iter().zip(notes.targets);
-        rising(pairs.map(|(p, y)| (nine_figures(p[label]), f64::from(y[label]))).collect())
+        rising(pairs.map(|(p, y)| (p[label], f64::from(y[label]))).collect(), STEP_NOTES)
     };
     Calibrator::Isotonic { curves: (0..labels).map(curve).collect() }
 }
 
-/// A step of an isotonic regression.
+/// A step of an isotonic regression: sums of probabilities and of truths, and how many notes.
+#[derive(Clone, Copy)]
 struct Step {
-    from: f64,
-    to: f64,
-    sum: f64,
+    p: f64,
+    y: f64,
     count: f64,
 }
 
 impl Step {
-    fn mean(&self) -> f64 {
-        self.sum / self.count
+    fn mean(self) -> f64 {
+        self.y / self.count
+    }
+
+    fn with(self, other: Self) -> Self {
+        Self { p: self.p + other.p, y: self.y + other.y, count: self.count + other.count }
     }
 }
 
-fn rising(mut pairs: Vec<(f64, f64)>) -> Vec<(f64, f64)> {
+fn rising(mut pairs: Vec<(f64, f64)>, least: f64) -> Vec<(f64, f64)> {
     pairs.sort_by(|a, b| a.0.total_cmp(&b.0));
-    let mut steps: Vec<Step> = Vec::new();
-    for (p, y) in pairs {
-        match steps.last_mut() {
-            Some(last) if last.to == p && last.from == p => {
-                last.sum += y;
-                last.count += 1.0;
-            }
-            _ => steps.push(Step { from: p, to: p, sum: y, count: 1.0 }),
-        }
-    }
     let mut pooled: Vec<Step> = Vec::new();
-    for step in steps {
+    for equal in pairs.chunk_by(|a, b| a.0 == b.0) {
+        let one = |(p, y): &(f64, f64)| Step { p: *p, y: *y, count: 1.0 };
+        let step = equal.iter().map(one).reduce(Step::with).expect("a chunk has a first");
         pooled.push(step);
-        while let [.., before, after] = pooled.as_slice()
+        while let [.., before, after] = pooled[..]
             && before.mean() >= after.mean()
         {
-            let after = pooled.pop().expect("there are two");
-            let before = pooled.last_mut().expect("there are two");
-            *before = Step {
-                from: before.from,
-                to: after.to,
-                sum: before.sum + after.sum,
-                count: before.count + after.count,
-            };
+            pooled.truncate(pooled.len() - 2);
+            pooled.push(before.with(after));
         }
     }
+    // Steps that are too small join the one below; means of neighbours that rise still rise then.
+    let mut steps: Vec<Step> = Vec::new();
+    for step in pooled {
+        match steps.last_mut() {
+            Some(last) if last.count < least => *last = last.with(step),
+            _ => steps.push(step),
+        }
+    }
+    if let [.., before, after] = steps[..]
+        && after.count < least
+    {
+        steps.truncate(steps.len() - 2);
+        steps.push(before.with(after));
+    }
     let mut curve: Vec<(f64, f64)> = Vec::new();
-    for step in &pooled {
+    for step in steps {
         let margin = 0.5 / step.count;
         let value = nine_figures(step.mean().clamp(margin, 1.0 - margin));
         // The margins of two steps may cross; the curve must not fall.
         let value = curve.last().map_or(value, |(_, before)| value.max(*before));
-        curve.push((step.from, value));
-        if step.to > step.from {
-            curve.push((step.to, value));
+        let at = nine_figures((step.p / step.count).clamp(0.0, 1.0));
+        if curve.last().is_none_or(|(before, _)| *before < at) {
+            curve.push((at, value));
         }
     }
     curve
@@ -213,15 +220,18 @@ mod tests {
 
     #[test]
     fn pooling_is_as_by_hand() {
-        // 0.3 and 0.4 violate the order and are pooled to 1/2; the equal 0.7s share a step.
-        let pairs = [(0.1, 0.0), (0.4, 0.0), (0.3, 1.0), (0.7, 1.0), (0.7, 0.0), (0.9, 1.0)];
-        let curve = rising(pairs.to_vec());
-        assert_eq!(curve, [(0.1, 0.5), (0.3, 0.5), (0.7, 0.5), (0.9, 0.5)]);
-        // One note alone is never certain; ten are nearly.
-        let many: Vec<(f64, f64)> =
-            (0..20).map(|i| (f64::from(i) / 20.0, f64::from(u8::from(i >= 10)))).collect();
-        assert_eq!(rising(many), [(0.0, 0.05), (0.45, 0.05), (0.5, 0.95), (0.95, 0.95)]);
-        assert!(rising(Vec::new()).is_empty());
+        // 0.25 and 0.5 violate the order and are pooled, then with the equal 0.75s; one note alone is never certain.
+        let pairs = [(0.125, 0.0), (0.5, 0.0), (0.25, 1.0), (0.75, 1.0), (0.75, 0.0), (0.875, 1.0)];
+        let curve = rising(pairs.to_vec(), 1.0);
+        assert_eq!(curve, [(0.125, 0.5), (0.5625, 0.5), (0.875, 0.5)]);
+        // Ten notes are nearly certain.
+        let many = |notes: u8| -> Vec<(f64, f64)> {
+            (0..notes).map(|i| (f64::from(i) / 32.0, f64::from(u8::from(i >= 10)))).collect()
+        };
+        assert_eq!(rising(many(20), 1.0), [(0.140625, 0.05), (0.453125, 0.95)]);
+        // Five notes of a step are too few for one of their own.
+        assert_eq!(rising(many(15), 10.0), [(0.21875, nine_figures(1.0 / 3.0))]);
+        assert!(rising(Vec::new(), 1.0).is_empty());
     }
 
     #[test]

@@ -170,7 +170,7 @@ impl BundleTask {
         if self.head.format != Format::F16 || self.head.shape.first() != Some(&(labels as u64)) {
             return refuse(format!("its head is not f16 with a row for each of {labels} labels"));
         }
-        self.calibration.validate(labels).or_else(|reason| refuse(reason))?;
+        self.calibration.validate(labels).or_else(refuse)?;
         match &self.evidence {
             Some(evidence) => evidence.validate(labels).or_else(|reason| refuse(reason.to_owned())),
             None => Ok(()),
