@@ -241,8 +241,7 @@ fn run_trial(
     console::note(format_args!("{title}: {} ({reason})", search.space.text(&claim.point)));
     let out = search.run_folder(number);
     let observer = Observer { search, number, prune: args.prune == Prune::Median, was_pruned: false.into() };
-    let options =
-        RunOptions { resume: out.exists(), watch: Some(&observer), ..RunOptions::anew(&title) };
+    let options = RunOptions { resume: out.exists(), watch: Some(&observer), ..RunOptions::anew(&title) };
     let outcome = trial.read(&search.space, &claim.point, &out).and_then(|recipe| match trial.purpose {
         Purpose::Pretrain => pretrain(&recipe, common, &options),
         Purpose::Finetune => finetune(&recipe, common, &options),
