@@ -77,7 +77,7 @@ impl CausalLm {
         let targets = batch.int_row(targets); // [N]
         match &self.lm_head {
             Some(head) => head.cross_entropy(hidden, targets),
-            None => projected_cross_entropy(hidden, self.model.embed_tokens.val(), targets),
+            None => projected_cross_entropy(hidden, self.model.table(), targets),
         }
     }
 
