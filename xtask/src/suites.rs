@@ -23,7 +23,7 @@ pub(crate) fn test() -> Result<(), String> {
         .args(PROFILE)
         .args(["--target", "wasm32-unknown-unknown"])
         .env("CARGO_TARGET_WASM32_UNKNOWN_UNKNOWN_RUNNER", runner)
-        .env("WASM_BINDGEN_TEST_TIMEOUT", "120"))
+        .env("WASM_BINDGEN_TEST_TIMEOUT", "600"))
 }
 
 /// Formatting, lints, each feature by itself, licences.
