@@ -29,7 +29,7 @@ pub(crate) fn test() -> Result<(), String> {
         .args(PROFILE)
         .args(["--target", "wasm32-unknown-unknown"])
         .env("CARGO_TARGET_WASM32_UNKNOWN_UNKNOWN_RUNNER", runner)
-        .env("WASM_BINDGEN_TEST_TIMEOUT", "120"))?;
+        .env("WASM_BINDGEN_TEST_TIMEOUT", "600"))?;
     browser(&[])
 }
 

@@ -10,8 +10,9 @@
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 
-use burn::backend::{BackendTensor, DispatchAutodiffContext, DispatchTensor, DispatchTensorKind};
+use burn::backend::{BackendTensor, DispatchAutodiffContext, DispatchTensor, DispatchTensorKind, Shape};
 use burn::tensor::{DType, Device, Int, Tensor, TensorData};
+use burn_cubecl::cubecl::zspace::{Strides, metadata::Metadata};
 use burn_cubecl::kernel::into_contiguous;
 use burn_cubecl::tensor::CubeTensor;
 use clinlora_shaders::lora_down::Down;
@@ -49,12 +50,13 @@ pub(crate) fn linear<const N: usize>(
         Some(onto) => Some(float(&rows_of(onto.clone()))?),
         None => None,
     };
-    product(x, &[layer], form, d_out, onto.as_ref())
+    Some(burn_of(product(x, &[layer], form, d_out, onto.as_ref())?, outputs(x, d_out)))
 }
 
 /// `silu(gate(x))·up(x)`, `[B, .., F]`.
 pub(crate) fn gated<const N: usize>(x: &Tensor<N>, gate: Layer<'_>, up: Layer<'_>) -> Option<Tensor<N>> {
-    product(x, &[gate, up], Form::Swiglu, gate.packed.shape()[0], None)
+    let width = gate.packed.shape()[0];
+    Some(burn_of(product(x, &[gate, up], Form::Swiglu, width, None)?, outputs(x, width)))
 }
 
 /// Three layers on the same `x`; the results are columns of one tensor.
@@ -63,18 +65,43 @@ pub(crate) fn together<const N: usize>(x: &Tensor<N>, layers: [Layer<'_>; 3]) ->
     let [first, second, third] = widths.map(|width| width.next_multiple_of(64));
     let starts = [0, first, first + second];
     let form = Form::Qkv([starts[1], starts[2]]);
-    let y = product(x, &layers, form, starts[2] + third, None)?;
-    Some([0, 1, 2].map(|i| y.clone().narrow(N - 1, starts[i], widths[i])))
+    let cols = starts[2] + third;
+    let y = product(x, &layers, form, cols, None)?;
+    let alignment = usize::try_from(y.client.properties().memory.alignment).ok()?;
+    if starts.iter().any(|start| !(start * y.dtype.size()).is_multiple_of(alignment)) {
+        let y = burn_of(y, outputs(x, cols));
+        return Some([0, 1, 2].map(|i| y.clone().narrow(N - 1, starts[i], widths[i])));
+    }
+    // Views of one buffer. Burn would copy them, since they end where no binding may.
+    let mut strides = vec![1; N];
+    strides[N - 2] = cols;
+    for dim in (0..N - 2).rev() {
+        strides[dim] = strides[dim + 1] * x.dims()[dim + 1];
+    }
+    Some([0, 1, 2].map(|i| {
+        let meta = Metadata::new(Shape::from(outputs(x, widths[i]).to_vec()), Strides::new(&strides));
+        let handle = y.handle.clone().offset_start((starts[i] * y.dtype.size()) as u64);
+        let part = CubeTensor::new(y.client.clone(), handle, meta, y.device.clone(), y.dtype);
+        from_device(part)
+    }))
 }
 
+/// Sizes of the result of a layer of this width for `x`.
+fn outputs<const N: usize>(x: &Tensor<N>, width: usize) -> [usize; N] {
+    let mut dims = x.dims();
+    dims[N - 1] = width;
+    dims
+}
+
+/// `[rows of x, cols]`.
 fn product<const N: usize>(
     x: &Tensor<N>,
     layers: &[Layer<'_>],
     form: Form,
     cols: usize,
     residual: Option<&CubeTensor>,
-) -> Option<Tensor<N>> {
-    let mut dims = x.dims();
+) -> Option<CubeTensor> {
+    let dims = x.dims();
     let batch = dims[0];
     let bits = layers[0].packed.bits();
     let x = into_contiguous(float(&rows_of(x.clone()))?);
@@ -113,10 +140,16 @@ fn product<const N: usize>(
     let y = empty(&x, &[rows, cols]);
     tensors.push(y.clone());
     launch(&x.client, call, &tensors.iter().collect::<Vec<_>>());
-    dims[N - 1] = cols;
-    let kind = DispatchTensorKind::Cube(BackendTensor::Float(y));
-    let y = DispatchTensor { kind, autodiff: DispatchAutodiffContext::Disabled };
-    Some(Tensor::<2>::from_dispatch(y).reshape(dims))
+    Some(y)
+}
+
+fn from_device<const N: usize>(tensor: CubeTensor) -> Tensor<N> {
+    let kind = DispatchTensorKind::Cube(BackendTensor::Float(tensor));
+    Tensor::from_dispatch(DispatchTensor { kind, autodiff: DispatchAutodiffContext::Disabled })
+}
+
+fn burn_of<const N: usize>(y: CubeTensor, dims: [usize; N]) -> Tensor<N> {
+    from_device::<2>(y).reshape(dims)
 }
 
 fn rows_of<const N: usize>(x: Tensor<N>) -> Tensor<2> {
