@@ -46,9 +46,12 @@ pub(crate) fn make() -> Result<PathBuf, String> {
 pub(crate) fn tasks(folder: &str, clinical: &str, run: &str, has_evidence: bool) -> Vec<String> {
     let mut arguments = Vec::new();
     for task in TASKS {
-        let (set, run) = (format!("{folder}tasks/{task}"), run.replace("{task}", task));
-        arguments
-            .extend(["--task".to_owned(), format!("{task}={set}/task.toml:{folder}clinical+{folder}{run}")]);
+        let of_task = |path: &str| format!("{folder}{}", path.replace("{task}", task));
+        let (set, clinical, run) = (of_task("tasks/{task}"), of_task(clinical), of_task(run));
+        arguments.extend(["--task".to_owned(), format!("{task}={set}/task.toml:{clinical}+{run}")]);
+        if !has_evidence {
+            continue;
+        }
         for (flag, split) in [("--valid", "valid"), ("--test", "test")] {
             arguments.extend([flag.to_owned(), format!("{task}={set}/{split}.csv")]);
         }
