@@ -85,39 +85,54 @@ test("limits too small for a tensor are said with both sizes", async ({ page, se
   expectDone(await again.open("demo", { device: "gpu" }));
 });
 
+/** What the CPU predicts: compiling its kernels takes a software GPU half a minute, so no test does it more often than it must. */
+async function expected(page, server) {
+  const engine = await startEngine(page, server);
+  expectDone(await engine.open("demo"));
+  const outcomes = probabilities(await engine.predict(NOTE));
+  await engine.end();
+  return outcomes;
+}
+
+/** Sends a word to the scripts before the worker's program. */
+async function tell(page, word) {
+  await page.evaluate((word) => new BroadcastChannel(word).postMessage(""), word);
+  await page.waitForTimeout(200);
+}
+
 test("a device destroyed in the middle of a note is replaced and the note repeated", async ({ page, server }) => {
+  const onCpu = await expected(page, server);
   before(server, withDevices(`
     if (devices === 1) {
-      const submit = device.queue.submit.bind(device.queue);
-      device.queue.submit = (...commands) => { submit(...commands); if (self.isDoomed) device.destroy(); };
       new BroadcastChannel("doom").onmessage = () => (self.isDoomed = true);
+      const submit = device.queue.submit.bind(device.queue);
+      device.queue.submit = (...commands) => {
+        submit(...commands);
+        if (self.isDoomed) device.destroy();
+      };
     }
   `));
   const engine = await startEngine(page, server);
   expectDone(await engine.open("demo", { device: "gpu" }));
-  const expected = probabilities(await engine.predict(NOTE));
-  await page.evaluate(() => new BroadcastChannel("doom").postMessage(""));
-  await page.waitForTimeout(200);
+  await tell(page, "doom");
   server.log.length = 0;
   const events = await engine.predict(NOTE);
   expectDone(events);
   expect(only(events, "recovering").reason).toContain("Destroyed");
-  expectClose(probabilities(events), expected, 1e-5);
+  expectClose(probabilities(events), onCpu, 1e-4);
   // From the store, not from the network.
   expect(server.log).toEqual([]);
 });
 
 test("a device lost between two notes is replaced before the next", async ({ page, server }) => {
+  const onCpu = await expected(page, server);
   before(server, withDevices(`if (devices === 1) new BroadcastChannel("destroy").onmessage = () => device.destroy();`));
   const engine = await startEngine(page, server);
   expectDone(await engine.open("demo", { device: "gpu" }));
-  const expected = probabilities(await engine.predict(NOTE));
-  await page.evaluate(() => new BroadcastChannel("destroy").postMessage(""));
-  await page.waitForTimeout(200);
+  await tell(page, "destroy");
   const events = await engine.predict(NOTE);
   only(events, "recovering");
-  expectClose(probabilities(events), expected, 1e-5);
-  expect(probabilities(await engine.predict(NOTE))).toHaveLength(5);
+  expectClose(probabilities(events), onCpu, 1e-4);
 });
 
 test("a device lost twice is an error, and opening again works", async ({ page, server }) => {
@@ -125,19 +140,18 @@ test("a device lost twice is an error, and opening again works", async ({ page, 
     new BroadcastChannel("doom").onmessage = () => (self.isDoomed = true);
     new BroadcastChannel("spare").onmessage = () => (self.isDoomed = false);
     const submit = device.queue.submit.bind(device.queue);
-    device.queue.submit = (...commands) => { submit(...commands); if (self.isDoomed) device.destroy(); };
+    device.queue.submit = (...commands) => {
+      submit(...commands);
+      if (self.isDoomed) device.destroy();
+    };
   `));
   const engine = await startEngine(page, server);
   expectDone(await engine.open("demo", { device: "gpu" }));
-  await page.evaluate(() => new BroadcastChannel("doom").postMessage(""));
-  await page.waitForTimeout(200);
-  const events = await engine.predict(NOTE);
-  expectFailed(events, "device_lost");
+  await tell(page, "doom");
+  expectFailed(await engine.predict(NOTE), "device_lost");
   expectFailed(await engine.predict(NOTE), "nothing_loaded");
-  await page.evaluate(() => new BroadcastChannel("spare").postMessage(""));
-  await page.waitForTimeout(200);
+  await tell(page, "spare");
   expectDone(await engine.open("demo", { device: "gpu" }));
-  expectDone(await engine.predict(NOTE));
 });
 
 test("no memory left on the device is said with the sizes", async ({ page, server }) => {

@@ -215,7 +215,7 @@ test("a disk that fills up in the middle is said too, and what is stored is kept
       ? {
           before: `
             const write = FileSystemSyncAccessHandle.prototype.write;
-            let left = 60_000;
+            let left = 90_000;
             FileSystemSyncAccessHandle.prototype.write = function (bytes, options) {
               left -= bytes.byteLength;
               if (left < 0) throw new DOMException("full", "QuotaExceededError");

@@ -11,7 +11,7 @@ export default defineConfig({
   // One after the other: they share two cores, and software GPUs are slow.
   workers: 1,
   fullyParallel: false,
-  timeout: 120_000,
+  timeout: 240_000,
   expect: { timeout: 60_000 },
   forbidOnly: true,
   retries: 0,

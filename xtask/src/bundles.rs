@@ -42,13 +42,16 @@ pub(crate) fn make() -> Result<PathBuf, String> {
 }
 
 /// Arguments of `export` for every task, in a folder that `clinlora demo` or this suite has made: definition, the clinical
-/// adapter under the task's own, and labelled notes to fit and measure on. `run` names the task's folder.
-pub(crate) fn tasks(folder: &str, run: &str) -> Vec<String> {
+/// adapter under the task's own, and labelled notes to fit and measure on if wanted. `{task}` stands for a task's name.
+pub(crate) fn tasks(folder: &str, clinical: &str, run: &str, has_evidence: bool) -> Vec<String> {
     let mut arguments = Vec::new();
     for task in TASKS {
-        let (set, run) = (format!("{folder}tasks/{task}"), run.replace("{task}", task));
-        arguments
-            .extend(["--task".to_owned(), format!("{task}={set}/task.toml:{folder}clinical+{folder}{run}")]);
+        let of_task = |path: &str| format!("{folder}{}", path.replace("{task}", task));
+        let (set, clinical, run) = (of_task("tasks/{task}"), of_task(clinical), of_task(run));
+        arguments.extend(["--task".to_owned(), format!("{task}={set}/task.toml:{clinical}+{run}")]);
+        if !has_evidence {
+            continue;
+        }
         for (flag, split) in [("--valid", "valid"), ("--test", "test")] {
             arguments.extend([flag.to_owned(), format!("{task}={set}/{split}.csv")]);
         }
@@ -81,14 +84,21 @@ impl Maker {
         )?;
         for task in TASKS {
             let (out, file) = (format!("out=runs/{task}"), format!("task=tasks/{task}/task.toml"));
-            let set = [out.as_str(), file.as_str(), "base.path=base", "adapter.0.path=clinical"];
+            let set = [
+                out.as_str(),
+                file.as_str(),
+                "base.path=base",
+                "adapter.0.path=clinical",
+                "adapter.0.trainable=false",
+            ];
             let data = |split: &str| format!("tasks/{task}/{split}.csv");
-            self.train("finetune", "clinical-frozen", &set, &data("train"), &data("valid"))?;
+            self.train("finetune", "clinical-downstream", &set, &data("train"), &data("valid"))?;
         }
         self.notes()?;
         for bits in ["4", "8"] {
             let bundle = format!("trained-int{bits}");
-            let tasks = tasks("", "runs/{task}");
+            // Calibration levels what the adapters change: once without, once with.
+            let tasks = tasks("", "clinical", "runs/{task}", bits == "8");
             let mut export = vec!["export", "--model", "base", "--bits", bits, "--out", bundle.as_str()];
             export.extend(tasks.iter().map(String::as_str));
             self.clinlora(&export)?;

@@ -79,7 +79,8 @@ fn demo_bundle(demo: &Path) -> Result<PathBuf, String> {
         clinlora(&["demo", "--out", &folder])?;
     }
     let (model, out) = (demo.join("base").display().to_string(), bundle.display().to_string());
-    let tasks = bundles::tasks(&format!("{folder}/"), "runs/{task}-clinical-frozen");
+    let run = "runs/{task}-clinical-downstream";
+    let tasks = bundles::tasks(&format!("{folder}/"), &format!("{run}/clinical"), run, true);
     let mut export = vec!["export", "--model", &model, "--out", &out];
     export.extend(tasks.iter().map(String::as_str));
     clinlora(&export)?;

@@ -180,8 +180,9 @@ mod tests {
         }
     }
 
-    fn ask(head: &str) -> String {
-        let folder = std::env::temp_dir().join(format!("clinlora-xtask-{}", std::process::id()));
+    /// What a server answers to `head`; `name` is that of the test.
+    fn ask(name: &str, head: &str) -> String {
+        let folder = std::env::temp_dir().join(format!("clinlora-xtask-{name}-{}", std::process::id()));
         std::fs::create_dir_all(&folder).expect("a folder for the test");
         std::fs::write(folder.join("worker.js"), "0123456789").expect("a file for the test");
         let server = Server::bind(0, vec![("/".to_owned(), folder)]).expect("a free port");
@@ -196,7 +197,7 @@ mod tests {
 
     #[test]
     fn a_part_of_a_file_comes_with_the_policy() {
-        let answer = ask("GET /worker.js HTTP/1.1\r\nHost: 127.0.0.1:1\r\nRange: bytes=3-\r\n\r\n");
+        let answer = ask("part", "GET /worker.js HTTP/1.1\r\nHost: 127.0.0.1:1\r\nRange: bytes=3-\r\n\r\n");
         assert!(answer.starts_with("HTTP/1.1 206 "), "{answer}");
         assert!(
             answer.contains("Content-Range: bytes 3-9/10\r\n") && answer.ends_with("\r\n\r\n3456789"),
@@ -207,9 +208,9 @@ mod tests {
 
     #[test]
     fn another_name_for_this_machine_is_refused() {
-        let answer = ask("GET /worker.js HTTP/1.1\r\nHost: elsewhere.example:80\r\n\r\n");
+        let answer = ask("name", "GET /worker.js HTTP/1.1\r\nHost: elsewhere.example:80\r\n\r\n");
         assert!(answer.starts_with("HTTP/1.1 403 "), "{answer}");
-        let answer = ask("POST /worker.js HTTP/1.1\r\nHost: localhost:80\r\n\r\n");
+        let answer = ask("name", "POST /worker.js HTTP/1.1\r\nHost: localhost:80\r\n\r\n");
         assert!(answer.starts_with("HTTP/1.1 405 "), "{answer}");
     }
 }
