@@ -10,8 +10,8 @@ use plotters::prelude::*;
 use super::html::escaped;
 
 /// Width and height in pixels, the legend included.
-const SIZE: (u32, u32) = (880, 380);
-const LEGEND_WIDTH: u32 = 270;
+const SIZE: (u32, u32) = (920, 380);
+const LEGEND_WIDTH: u32 = 310;
 
 /// Colours of a light and of a dark page: text and axes, what stands back, the grid.
 const INK: [&str; 2] = ["#222222", "#E4E2DD"];
@@ -187,7 +187,7 @@ impl Chart {
                 plotters::style::text_anchor::HPos::Left,
                 plotters::style::text_anchor::VPos::Center,
             ));
-            let text = Text::new(shortened(&series.name, 36), (place.0 + 22, y), style);
+            let text = Text::new(shortened(&series.name, 42), (place.0 + 22, y), style);
             area.draw(&text).expect(TO_A_STRING);
         }
     }
