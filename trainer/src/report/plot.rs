@@ -324,7 +324,7 @@ mod tests {
     #[test]
     fn names_stand_beside_their_rows() {
         let svg = chart(&["LT3D", "a very long name of a class <x>"]).svg();
-        assert!(svg.contains("\nLT3D\n") && svg.contains("\na very long name of a …\n"), "{svg}");
+        assert!(svg.contains("\nLT3D\n") && svg.contains("\na very long name of a…\n"), "{svg}");
     }
 
     #[test]
