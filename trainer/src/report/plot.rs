@@ -10,8 +10,8 @@ use plotters::prelude::*;
 use super::html::escaped;
 
 /// Width and height in pixels, the legend included.
-const SIZE: (u32, u32) = (880, 380);
-const LEGEND_WIDTH: u32 = 270;
+const SIZE: (u32, u32) = (920, 380);
+const LEGEND_WIDTH: u32 = 310;
 
 /// Colours of a light and of a dark page: text and axes, what stands back, the grid.
 const INK: [&str; 2] = ["#222222", "#E4E2DD"];
@@ -125,7 +125,7 @@ impl Chart {
         let mut chart = ChartBuilder::on(area)
             .margin(12)
             .x_label_area_size(44)
-            .y_label_area_size(if rows > 0 { 150 } else { 62 })
+            .y_label_area_size(if rows > 0 { 180 } else { 62 })
             .build_cartesian_2d(self.x.range.clone(), y_range.clone())
             .expect("ranges are not empty");
         let name = |y: &f64| {
@@ -133,7 +133,7 @@ impl Chart {
             let is_row = rows > 0 && (y - place).abs() < 1e-6 && place >= 0.0;
             #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a row's number")]
             let name = is_row.then(|| self.names.get(place as usize)).flatten();
-            name.map_or_else(String::new, |name| shortened(name, 18))
+            name.map_or_else(String::new, |name| shortened(name, 22))
         };
         let number = |value: &f64| tick(*value);
         let mut mesh = chart.configure_mesh();
@@ -187,7 +187,7 @@ impl Chart {
                 plotters::style::text_anchor::HPos::Left,
                 plotters::style::text_anchor::VPos::Center,
             ));
-            let text = Text::new(shortened(&series.name, 36), (place.0 + 22, y), style);
+            let text = Text::new(shortened(&series.name, 42), (place.0 + 22, y), style);
             area.draw(&text).expect(TO_A_STRING);
         }
     }
@@ -324,7 +324,7 @@ mod tests {
     #[test]
     fn names_stand_beside_their_rows() {
         let svg = chart(&["LT3D", "a very long name of a class <x>"]).svg();
-        assert!(svg.contains("\nLT3D\n") && svg.contains("\na very long name …\n"), "{svg}");
+        assert!(svg.contains("\nLT3D\n") && svg.contains("\na very long name of a…\n"), "{svg}");
     }
 
     #[test]
