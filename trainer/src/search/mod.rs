@@ -2,7 +2,7 @@
 //!
 //! [`space`] is what may vary, [`gp`] and [`radial`] are the surrogates, [`acquisition`] scores where to look next, and
 //! [`sampler`] puts them together: a proposal is a function of the trials so far and the seed, nothing else. [`journal`]
-//! is the file several processes share, [`study`] what its lines come to and who works on what. [`importance`],
+//! is the file several processes share, [`study`] what its lines come to, [`shared`] who works on what. [`importance`],
 //! [`report`] and [`plots`] tell a person.
 
 pub(crate) mod acquisition;
@@ -16,5 +16,6 @@ pub(crate) mod plots;
 pub(crate) mod radial;
 pub(crate) mod report;
 pub(crate) mod sampler;
+pub(crate) mod shared;
 pub(crate) mod space;
 pub(crate) mod study;

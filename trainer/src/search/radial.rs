@@ -189,7 +189,7 @@ fn solve_transposed(factor: &[Vec<f64>], mut right: Vec<f64>) -> Vec<f64> {
     right
 }
 
-/// What scikit-learn and SciPy have for the same numbers.
+/// What scikit-learn and `SciPy` have for the same numbers.
 #[cfg(test)]
 pub(super) mod golden {
     use serde::Deserialize;

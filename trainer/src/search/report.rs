@@ -12,8 +12,9 @@ use super::importance::main_effects;
 use super::metric::Metric;
 use super::plots;
 use super::sampler::Sampler;
+use super::shared::Shared;
 use super::space::Space;
-use super::study::{Shared, State, Study, Trial};
+use super::study::{State, Study, Trial};
 use crate::error::{AtPath, Result};
 
 /// Trials that must have a figure before an axis is said to matter.
