@@ -91,7 +91,7 @@ pub fn compare(expected: &[f32], actual: &[f32], tolerance: f32) -> Result<f32, 
     let mut worst = 0.0_f32;
     for (i, (e, a)) in expected.iter().zip(actual).enumerate() {
         let difference = (e - a).abs();
-        if !(difference <= tolerance) {
+        if difference.is_nan() || difference > tolerance {
             return Err(format!(
                 "[{i}] is {a}, its twin's is {e}: {difference:e} apart, {tolerance:e} allowed"
             ));

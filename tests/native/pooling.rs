@@ -53,13 +53,13 @@ fn at_padding_too_a_note_has_the_same_numbers_alone_and_behind_virtual_tokens_an
         let together = values(model.logits(&tiny::batch(&notes, &device)));
         for (note, together) in notes.iter().zip(together.chunks_exact(3)) {
             let alone = values(model.logits(&tiny::batch(std::slice::from_ref(note), &device)));
-            assert_close("alone", &alone, together, 1e-6);
+            assert_close("alone", &alone, together, F32);
         }
         // A note that fills its places is read at its last token.
         model.set_pooling(Pooling::LastPosition { tokens: 11, pad_id: 2 });
         let longest = tiny::batch(&notes[1..2], &device);
         let at_place = values(model.logits(&longest));
         model.set_pooling(Pooling::LastToken);
-        assert_close("a full note", &at_place, &values(model.logits(&longest)), 1e-6);
+        assert_close("a full note", &at_place, &values(model.logits(&longest)), F32);
     }
 }

@@ -38,7 +38,7 @@ impl Serve {
                 "--bundle" => options.bundle = Some(value()?.into()),
                 "--demo" => options.demo = value()?.into(),
                 "--port" => {
-                    options.port = value()?.parse().map_err(|_| "--port needs a number".to_owned())?
+                    options.port = value()?.parse().map_err(|_| "--port needs a number".to_owned())?;
                 }
                 other => return Err(format!("serve has no option {other}")),
             }

@@ -107,7 +107,7 @@ fn a_note_of_blanks_is_empty_and_one_sentence_leaves_its_beginning() {
     for blank in ["", " \n\t "] {
         assert_eq!(Occlusion::new(&tokenizer, blank, Vec::new(), 9), Err(Error::EmptyNote), "{blank:?}");
     }
-    let occlusion = Occlusion::new(&tokenizer, " pain ", vec![1..5], 9).expect("a note");
+    let occlusion = Occlusion::new(&tokenizer, " pain ", std::iter::once(1..5).collect(), 9).expect("a note");
     assert_eq!(occlusion.notes()[1], occlusion.notes()[0][..1], "BOS alone");
     let none = Occlusion::new(&tokenizer, "pain", Vec::new(), 9).expect("a note");
     assert!(none.effects(&task, 1, &[vec![0.0, 1.0]]).is_empty());

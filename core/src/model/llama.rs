@@ -527,7 +527,7 @@ mod tests {
             set_active(&mut model, active).expect("attached");
             let before = model.num_virtual_tokens();
             let whole = model.forward(batch.ids()).flatten::<2>(0, 1);
-            let whole = whole.select(0, batch.int_row(batch.last_rows(before))).into_data_as::<f32>();
+            let whole = whole.select(0, batch.int_row(batch.read_rows(before))).into_data_as::<f32>();
             let mut pass = model.begin(burn::tensor::module::embedding(model.table(), batch.ids()));
             while pass.layers_done() + 1 < model.num_layers() {
                 model.step(&mut pass);

@@ -150,7 +150,7 @@ mod tests {
             for shape in [[1, 1], [3, 31], [64, 32], [130, 97]] {
                 let [n, k] = shape;
                 let values: Vec<f32> = (0..n * k)
-                    .map(|i| ((i * 7919 % 641) as f32 - 320.0) * 10_f32.powi((i % 4) as i32 - 4))
+                    .map(|i| ((i * 7919 % 641) as f32 - 320.0) * [1e-4, 1e-3, 1e-2, 1e-1][i % 4])
                     .collect();
                 let words = pack(&values, shape, bits).expect("finite");
                 let packed = Packed::new(words.clone(), shape, bits, &device);

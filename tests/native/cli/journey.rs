@@ -187,6 +187,9 @@ fn every_command_shows_an_example_and_refuses_what_it_does_not_know() {
         "predict",
         "perplexity",
         "params",
+        "plan",
+        "search",
+        "export",
         "merge",
         "inspect",
         "runs",
@@ -195,7 +198,10 @@ fn every_command_shows_an_example_and_refuses_what_it_does_not_know() {
     for command in commands {
         assert!(help.contains(command), "{command}");
         let help = workshop.run(&format!("{command} --help")).ok().stdout;
-        assert!(help.contains(&format!("Example:\n  clinlora {command}")), "{command}: {help}");
+        assert!(
+            help.contains(&format!(":\n  clinlora {command}")) && help.contains("Example"),
+            "{command}: {help}"
+        );
         assert!(help.contains("--json") && help.contains("--device") && help.contains("--seed"), "{help}");
         workshop.run(&format!("{command} --no-such-option")).refused(&["--no-such-option", "Usage"]);
     }

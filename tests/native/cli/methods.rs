@@ -174,7 +174,9 @@ fn a_bert_of_either_age_is_fine_tuned_evaluated_merged_and_inspected() {
     let scores: Vec<f64> = rows.records().map(|row| row.unwrap()[3].parse().unwrap()).collect();
     let predicted: Vec<f64> =
         old.json_lines().iter().map(|line| line["scores"]["DIE"].as_f64().unwrap()).collect();
-    assert_eq!(scores, predicted);
+    assert_eq!(scores.len(), predicted.len());
+    // A JSON reader may be off by the last bit of a number.
+    assert!(scores.iter().zip(&predicted).all(|(a, b)| (a - b).abs() < 1e-15), "{scores:?} {predicted:?}");
     // The same weights in new files; their folder says nothing of lower-casing, so its cased vocabulary is told.
     let new = predict("model", "--adapter lora");
     assert!(new.stderr.contains("the vocabulary is cased"), "{}", new.stderr);

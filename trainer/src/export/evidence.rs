@@ -115,7 +115,7 @@ mod tests {
 
     #[test]
     fn tables_count_what_a_threshold_does() {
-        let logit = |p: f64| (p / (1.0 - p)).ln() as f32;
+        let logit = |p: f32| (p / (1.0 - p)).ln();
         let logits: Vec<Vec<f32>> = [0.93, 0.52, 0.41, 0.21].map(|p| vec![0.0, logit(p)]).to_vec();
         let targets: Vec<Vec<f32>> = [1.0, 0.0, 1.0, 0.0].map(|y| vec![1.0 - y, y]).to_vec();
         let notes = Scored { kind: TaskKind::Binary, logits: &logits, targets: &targets };

@@ -25,7 +25,7 @@ fn scale(words: &[u32], [_, k]: [usize; 2], bits: Bits, row: usize, column: usiz
     let block = row / BLOCK_ROWS * k.div_ceil(GROUP) + column / GROUP;
     let within = row % BLOCK_ROWS;
     let word = words[block * bits.block_words() + BLOCK_ROWS * bits.code_words() + within / 2];
-    let half = if within % 2 == 0 { word & 0xffff } else { word >> 16 };
+    let half = if within.is_multiple_of(2) { word & 0xffff } else { word >> 16 };
     // f16 by its definition; scales have no sign.
     let (exponent, mantissa) = (half >> 10, (half & 1023) as f32);
     if exponent == 0 {

@@ -211,13 +211,13 @@ fn defects_of_a_manifest_are_refused_by_name() {
             }
         }
         // The base's own hash is put right, so that the defect itself must be found.
-        if pointer.starts_with("/base/") || pointer.starts_with("/shards/") {
-            if let Ok(mut manifest) = serde_json::from_value::<Manifest>(changed.clone()) {
-                if let Some(hash) = manifest.base_hash() {
-                    manifest.base_sha256 = hash;
-                }
-                changed = json_of(&manifest);
+        if (pointer.starts_with("/base/") || pointer.starts_with("/shards/"))
+            && let Ok(mut manifest) = serde_json::from_value::<Manifest>(changed.clone())
+        {
+            if let Some(hash) = manifest.base_hash() {
+                manifest.base_sha256 = hash;
             }
+            changed = json_of(&manifest);
         }
         let error = refusal(&changed);
         assert!(error.contains(named), "{pointer}: {error}");
