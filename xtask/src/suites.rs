@@ -13,8 +13,8 @@ const PROFILE: [&str; 3] = ["--locked", "--profile", "checked"];
 /// The package of the kernels.
 const KERNELS: &str = "clinlora-shaders";
 
-/// Runs every suite: native tests and documentation tests, the kernels on a Vulkan device among them, the model in a browser,
-/// and then the page in one.
+/// Runs the suites: native tests and documentation tests, the kernels on a Vulkan device among them, then the model in a
+/// browser. The page in one is [`browser`].
 pub(crate) fn test() -> Result<(), String> {
     setup::wasm_target()?;
     setup::vulkan()?;
@@ -29,8 +29,7 @@ pub(crate) fn test() -> Result<(), String> {
         .args(PROFILE)
         .args(["--target", "wasm32-unknown-unknown"])
         .env("CARGO_TARGET_WASM32_UNKNOWN_UNKNOWN_RUNNER", runner)
-        .env("WASM_BINDGEN_TEST_TIMEOUT", "600"))?;
-    browser(&[])
+        .env("WASM_BINDGEN_TEST_TIMEOUT", "600"))
 }
 
 /// Builds the page as the suites are built and drives it in headless Chromium. `only` are arguments for Playwright.
