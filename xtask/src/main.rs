@@ -11,7 +11,7 @@ use std::process::ExitCode;
 
 const HELP: &str = "\
 cargo xtask test     the suites, native and wasm, installing what is missing first
-cargo xtask browser  the page in headless Chromium, half an hour on two cores; what follows goes to Playwright, such as a file's name
+cargo xtask browser  the page in headless Chromium, long on a software GPU; what follows goes to Playwright, such as a file's name
 cargo xtask serve    builds the page and serves it, with a bundle of the demo, on this machine only
                      [--demo DIR] folder of `clinlora demo`, run if it is not there  [--bundle DIR] another bundle
                      [--release] small and slow to build  [--port N] instead of 8080
