@@ -30,6 +30,11 @@ pub trait Objective {
         false
     }
 
+    /// Whether the network itself is run, and not its head alone on what is known of every note.
+    fn runs_network(&self) -> bool {
+        true
+    }
+
     /// How good `model` (without autodiff) is on held-out `samples`.
     fn validate(&self, model: &Self::Model, samples: &[Sample], device: &Device) -> Result<Validation>;
 }
@@ -126,6 +131,10 @@ fn balanced(task: &Task, train: &[Sample]) -> Result<Vec<f64>> {
 
 impl Objective for Classification {
     type Model = Classifier;
+
+    fn runs_network(&self) -> bool {
+        self.features.is_none()
+    }
 
     #[expect(clippy::cast_precision_loss, reason = "notes are far fewer than 2^52")]
     fn weight(&self, _model: &Classifier, samples: &[&Sample]) -> f64 {

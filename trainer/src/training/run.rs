@@ -200,7 +200,7 @@ fn epochs<O: Objective>(job: &Job<'_, O>, model: &mut O::Model, folder: &RunFold
         (job.train.count().div_ceil(job.training.batch_size) as u64).saturating_mul(job.training.epochs);
     let (mut optimizer, mut state) = begin(job, model, folder)?;
     let mut log = Log::open(&folder.path, &state, job.objective.has_perplexity())?;
-    let floor = Floor::of(model, job.device);
+    let floor = job.objective.runs_network().then(|| Floor::of(model, job.device));
     let mut progress = Progress::new(job.title, state.update, updates);
     let mut last_checkpoint = Instant::now();
 
@@ -228,7 +228,7 @@ fn epochs<O: Objective>(job: &Job<'_, O>, model: &mut O::Model, folder: &RunFold
             let seconds = started.elapsed().as_secs_f64();
             let update = Update { step: state.update, outcome, lr, tokens, seconds };
             log.update(&update)?;
-            progress.set(state.update, || message(&update, job.objective.has_perplexity(), &floor));
+            progress.set(state.update, || message(&update, job.objective.has_perplexity(), floor.as_ref()));
             if last_checkpoint.elapsed().as_secs_f64() >= job.training.checkpoint_minutes * 60.0 {
                 save(job.training, model, &optimizer, &state, &log, folder)?;
                 last_checkpoint = Instant::now();
@@ -336,16 +336,17 @@ fn notes_sha256(notes: &dyn Samples) -> Result<String> {
 }
 
 /// What a person is told of an update.
-fn message(update: &Update, has_perplexity: bool, floor: &Floor) -> String {
+fn message(update: &Update, has_perplexity: bool, floor: Option<&Floor>) -> String {
     let Update { outcome, lr, .. } = update;
     let perplexity =
         if has_perplexity { format!(" perplexity {:.2}", outcome.loss.exp()) } else { String::new() };
     let tokens_per_s = update.tokens_per_s();
+    let share = floor.map_or_else(String::new, |floor| {
+        format!(" ({:.0} % of the floor)", 100.0 * floor.share(tokens_per_s))
+    });
     format!(
-        "loss {:.4}{perplexity} grad-norm {:.3} lr {lr:.2e} {tokens_per_s:.0} tokens/s ({:.0} % of the floor)",
-        outcome.loss,
-        outcome.grad_norm,
-        100.0 * floor.share(tokens_per_s)
+        "loss {:.4}{perplexity} grad-norm {:.3} lr {lr:.2e} {tokens_per_s:.0} tokens/s{share}",
+        outcome.loss, outcome.grad_norm,
     )
 }
 
@@ -478,11 +479,12 @@ mod tests {
         let update = Update { step: 7, outcome, lr: 3e-4, tokens: 500, seconds: 0.25 };
         // 2000 tokens a second of 1 MFLOP each, where the device could do 8 GFLOPs.
         let floor = Floor::known(1e6, 8e9);
-        let told = message(&update, true, &floor);
+        let told = message(&update, true, Some(&floor));
         assert_eq!(
             told,
             "loss 2.0000 perplexity 7.39 grad-norm 0.512 lr 3.00e-4 2000 tokens/s (25 % of the floor)"
         );
-        assert!(!message(&update, false, &floor).contains("perplexity"));
+        let told = message(&update, false, None);
+        assert_eq!(told, "loss 2.0000 grad-norm 0.512 lr 3.00e-4 2000 tokens/s");
     }
 }
