@@ -53,7 +53,6 @@ pub(crate) fn check() -> Result<(), String> {
     clippy(&["--workspace", "--exclude", KERNELS, "--all-targets"])?;
     clippy(&["--package", KERNELS, "--all-targets"])?;
     setup::wasm_target()?;
-    clippy(&["--package", "clinlora-core", "--target", "wasm32-unknown-unknown"])?;
     clippy(&["--package", "clinlora-webapp", "--target", "wasm32-unknown-unknown"])?;
     let mut features = vec!["cpu", "wgpu", "vulkan", "cuda"];
     if cfg!(target_os = "macos") {
