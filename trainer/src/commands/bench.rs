@@ -25,6 +25,7 @@ use crate::plan::arithmetic::{Arithmetic, Planned};
 use crate::plan::device;
 use crate::recipe::{Accumulation, Adapter, Schedule, Select, Training};
 use crate::training::adamw::AdamW;
+use crate::training::floor::matmul_flops_per_s;
 use crate::training::objective::{LanguageModelling, Objective};
 use crate::training::progress::Progress;
 use crate::training::schedule::RateFactors;
@@ -126,7 +127,7 @@ pub fn run(args: &Bench, common: &Common) -> Result<()> {
         return Err(Error::Input(format!("--dtype: this device does not compute in {dtype:?}")));
     }
     let seed = common.seed.unwrap_or(0);
-    let matmul_tflops = device::matmul_tflops(&opened.device, dtype)?;
+    let matmul_tflops = matmul_flops_per_s(&opened.device, dtype) / 1e12;
     print_json(&measure(options, trains, seed, &opened.device, dtype, matmul_tflops)?)
 }
 

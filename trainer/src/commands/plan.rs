@@ -26,6 +26,7 @@ use crate::plan::arithmetic::{Arithmetic, Memory, Planned};
 use crate::plan::device;
 use crate::recipe::{Method, Purpose, Recipe, Scores};
 use crate::training::adamw::AdamW;
+use crate::training::floor::matmul_flops_per_s;
 use crate::training::objective::{Classification, LanguageModelling, Objective};
 use crate::training::schedule::RateFactors;
 use crate::training::step;
@@ -130,7 +131,7 @@ impl Ground<'_> {
         let is_corpus = TokenCorpus::is_at(&recipe.data.train);
         let texts = if is_corpus { None } else { Some(pretrain::read_notes(recipe)?.0) };
         let device = self.plain.clone().autodiff();
-        let matmul_tflops = device::matmul_tflops(&self.plain, self.dtype)?;
+        let matmul_tflops = matmul_flops_per_s(&self.plain, self.dtype) / 1e12;
         let before = device::reset_peak(&self.plain);
         let start = pretrain::start(recipe, texts.as_deref(), &device, self.dtype)?;
         let Start { mut model, config, tokenizer, base_path, fingerprint } = start;
@@ -163,7 +164,7 @@ impl Ground<'_> {
                 "base.scratch is for pretraining; give base.path, the folder of a trained base".into(),
             )
         })?;
-        let matmul_tflops = device::matmul_tflops(&self.plain, self.dtype)?;
+        let matmul_tflops = matmul_flops_per_s(&self.plain, self.dtype) / 1e12;
         let before = device::reset_peak(&self.plain);
         let base = BaseFolder::open(base_path)?;
         base.check_max_tokens(recipe.max_tokens)?;

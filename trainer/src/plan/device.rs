@@ -1,8 +1,6 @@
-//! What a device has and does: memory, the rate of a large product, processor time.
+//! What a device has and does: memory, processor time.
 
-use std::time::Instant;
-
-use burn::tensor::{DType, Device, Distribution, Tensor};
+use burn::tensor::Device;
 
 use crate::error::{Error, Result};
 
@@ -27,23 +25,6 @@ pub(crate) fn is_processor(_: &Device) -> bool {
 /// Waits until everything asked of `device` is done.
 pub(crate) fn sync(device: &Device) -> Result<()> {
     device.sync().map_err(|e| Error::Device(e.to_string()))
-}
-
-/// Operations a second, in units of 10^12, of a square product of `dtype`: the best of several.
-pub(crate) fn matmul_tflops(device: &Device, dtype: DType) -> Result<f64> {
-    let size = if is_processor(device) { 1536 } else { 8192 };
-    let square = || Tensor::<2>::random([size, size], Distribution::Uniform(-1.0, 1.0), (device, dtype));
-    let (a, b) = (square(), square());
-    sync(device)?;
-    let mut best = f64::INFINITY;
-    for _ in 0..8 {
-        let started = Instant::now();
-        let product = a.clone().matmul(b.clone());
-        sync(device)?;
-        best = best.min(started.elapsed().as_secs_f64());
-        drop(product);
-    }
-    Ok(2.0 * (size as f64).powi(3) / best / 1e12)
 }
 
 /// Begins a new measurement of [`peak_bytes`] and returns the bytes held now, where the system can say so.

@@ -100,7 +100,7 @@ fn prose(text: &str) -> String {
 }
 
 /// For text and for attributes in double quotes.
-pub(super) fn escaped(text: &str) -> String {
+pub(crate) fn escaped(text: &str) -> String {
     let mut out = String::new();
     for c in text.chars() {
         match c {

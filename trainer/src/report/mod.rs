@@ -4,7 +4,7 @@
 //! backticks. Links are relative to the folder the report is in, so that the folder can be moved or handed on whole; nothing
 //! in it is fetched from anywhere.
 
-mod html;
+pub(crate) mod html;
 mod latex;
 mod markdown;
 pub(crate) mod plot;

@@ -16,6 +16,7 @@ use super::shared::Shared;
 use super::space::Space;
 use super::study::{State, Study, Trial};
 use crate::error::{AtPath, Result};
+use crate::report::html::escaped;
 
 /// Trials that must have a figure before an axis is said to matter.
 const FEWEST_TO_WEIGH: usize = 5;
@@ -165,7 +166,7 @@ impl Report {
         let mut table = String::new();
         let head = [&["trial", self.metric.name()], self.keys().as_slice(), &["state"]].concat();
         for cell in head {
-            let _ = write!(table, "<th>{}</th>", escape(cell));
+            let _ = write!(table, "<th>{}</th>", escaped(cell));
         }
         for row in &self.trials {
             let class = if self.is_best(row) { " class=\"best\"" } else { "" };
@@ -173,9 +174,9 @@ impl Report {
             let number = if row.run.is_some() { link } else { row.trial.to_string() };
             let _ = write!(table, "</tr>\n<tr{class}><td>{number}</td><td>{}</td>", figure(row.value));
             for cell in &row.text {
-                let _ = write!(table, "<td>{}</td>", escape(cell));
+                let _ = write!(table, "<td>{}</td>", escaped(cell));
             }
-            let note = row.note.as_ref().map_or_else(String::new, |note| format!(": {}", escape(note)));
+            let note = row.note.as_ref().map_or_else(String::new, |note| format!(": {}", escaped(note)));
             let _ = write!(table, "<td>{}{note}</td>", row.state);
         }
         Ok(format!(
@@ -188,7 +189,7 @@ impl Report {
              in the surrogate, as a share of the variance over the space; what the shares leave to 100 % is interaction.</p>\
              \n{}\n<table><tr>{table}</tr></table>\n</body></html>\n",
             self.metric.name(),
-            escape(&self.summary()).replace('\n', "<br>"),
+            escaped(&self.summary()).replace('\n', "<br>"),
             self.sampler.name(),
             self.seed,
             charts.join("\n"),
@@ -238,8 +239,4 @@ fn figure(value: Option<f64>) -> String {
 #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a share of 40 characters")]
 fn bar_length(share: f64) -> usize {
     (40.0 * share.clamp(0.0, 1.0)).round() as usize
-}
-
-fn escape(text: &str) -> String {
-    text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;").replace('"', "&quot;")
 }

@@ -6,6 +6,7 @@ use std::path::Path;
 use super::{COLUMNS, Run, cells};
 use crate::error::{Error, Result};
 use crate::files;
+use crate::report::html::escaped;
 
 /// First bytes of a page, by which this command knows its own.
 const MARK: &str = "<!DOCTYPE html>\n<!-- clinlora runs -->\n";
@@ -44,11 +45,11 @@ type Curve = (String, Vec<(f64, f64)>);
 
 /// The page of `runs`, found in `folder`.
 pub(super) fn page(folder: &Path, runs: &[Run]) -> String {
-    let title = format!("Runs in {}", escape(&folder.display().to_string()));
+    let title = format!("Runs in {}", escaped(&folder.display().to_string()));
     let head = |name: &str| format!("<th>{name}</th>");
     let heads: String = COLUMNS.into_iter().chain(["trains"]).map(head).collect();
     let row = |run: &Run| {
-        let cells: String = cells(run).iter().map(|cell| format!("<td>{}</td>", escape(cell))).collect();
+        let cells: String = cells(run).iter().map(|cell| format!("<td>{}</td>", escaped(cell))).collect();
         format!("<tr>{cells}</tr>\n")
     };
     let rows: String = runs.iter().map(row).collect();
@@ -77,7 +78,8 @@ pub(super) fn page(folder: &Path, runs: &[Run]) -> String {
     text.push_str("<p>");
     for (i, run) in runs.iter().enumerate() {
         let colour = COLOURS[i % COLOURS.len()];
-        let _ = write!(text, "<span class=\"key\" style=\"background:{colour}\"></span>{}", escape(&run.run));
+        let _ =
+            write!(text, "<span class=\"key\" style=\"background:{colour}\"></span>{}", escaped(&run.run));
     }
     text.push_str("</p>\n</html>\n");
     text
@@ -124,7 +126,7 @@ fn chart(curves: &[Curve]) -> String {
     for (i, (name, points)) in curves.iter().enumerate().filter(|(_, (_, points))| !points.is_empty()) {
         let colour = COLOURS[i % COLOURS.len()];
         let places: Vec<String> = points.iter().map(|(u, v)| format!("{:.1},{:.1}", x(*u), y(*v))).collect();
-        let name = escape(name);
+        let name = escaped(name);
         let _ = match places.as_slice() {
             [place] => {
                 let (cx, cy) = place.split_once(',').unwrap_or_default();
@@ -142,11 +144,6 @@ fn chart(curves: &[Curve]) -> String {
     }
     svg.push_str("</svg>");
     svg
-}
-
-/// Text as HTML has to write it.
-fn escape(text: &str) -> String {
-    text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;").replace('"', "&quot;")
 }
 
 #[cfg(test)]
