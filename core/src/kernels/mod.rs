@@ -105,11 +105,7 @@ pub trait FusedGradients: Backend {
     }
 
     /// `onto + a·b` of matrices.
-    fn add_product(
-        onto: FloatTensor<Self>,
-        a: FloatTensor<Self>,
-        b: FloatTensor<Self>,
-    ) -> FloatTensor<Self> {
+    fn add_product(onto: FloatTensor<Self>, a: FloatTensor<Self>, b: FloatTensor<Self>) -> FloatTensor<Self> {
         Self::float_add(onto, Self::float_matmul(a, b))
     }
 

@@ -96,11 +96,7 @@ impl FusedGradients for Flex {
     }
 
     /// `onto` is written over where nothing else holds it.
-    fn add_product(
-        onto: FloatTensor<Self>,
-        a: FloatTensor<Self>,
-        b: FloatTensor<Self>,
-    ) -> FloatTensor<Self> {
+    fn add_product(onto: FloatTensor<Self>, a: FloatTensor<Self>, b: FloatTensor<Self>) -> FloatTensor<Self> {
         if !are_f32(&[&onto, &a, &b]) {
             return Self::float_add(onto, Self::float_matmul(a, b));
         }
