@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 /// Changes with every change of the messages, so that an old page kept by the browser never talks to a new worker.
-pub const PROTOCOL: u32 = 1;
+pub const PROTOCOL: u32 = 2;
 
 /// A request of the page.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -114,7 +114,7 @@ pub enum DeviceWish {
 }
 
 /// Which adapters act on the base.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum AdapterChoice {
     /// None: the base alone, under the task's head.
@@ -206,6 +206,8 @@ pub enum Event {
         count: usize,
         /// How many the model reads.
         limit: usize,
+        /// The byte of the note at which reading stops.
+        read_bytes: usize,
     },
     /// What is stored.
     Stored {

@@ -100,8 +100,7 @@ impl Session {
             Command::CountTokens { note } => {
                 let loaded = self.loaded.borrow();
                 let loaded = loaded.as_ref().ok_or(Failure::NothingLoaded)?;
-                let (count, limit) = loaded.count_tokens(&note)?;
-                send(id, Event::Tokens { count, limit });
+                send(id, loaded.count_tokens(&note)?);
                 Ok(())
             }
             Command::Storage => storage(id, stop).await,
