@@ -6,9 +6,10 @@
 //! model nor a backend and shows at once.
 //!
 //! Everything here is plain Rust without a browser: it is tested natively, and the glue around it stays thin. Reading order:
-//! [`about`] is what a bundle says of itself, [`risk`] and [`operating`] put its numbers into words.
+//! [`about`] is what a bundle says of itself, [`risk`] and [`operating`] put its numbers into words, [`note`] is what is read.
 
 pub mod about;
 pub mod engine;
+pub mod note;
 pub mod operating;
 pub mod risk;
