@@ -9,7 +9,7 @@ use super::words::{Word, words};
 pub struct Age {
     /// Whole years; 0 for what is said in days, weeks or months.
     pub years: u32,
-    /// Range of the number alone.
+    /// Range of the number alone, or of MIMIC's placeholder `[**Age over 90 **]`.
     pub range: Range<usize>,
     /// Range of the letter behind it, in `68F`, `68 yo M`, `68 y/o F`.
     pub sex: Option<Range<usize>>,
@@ -37,6 +37,11 @@ fn gap<'a>(text: &'a str, words: &[Word<'_>], at: usize) -> Option<&'a str> {
 
 fn age(text: &str, words: &[Word<'_>], at: usize) -> Option<Age> {
     let word = &words[at];
+    if let Some(range) = over_90(text, word) {
+        let unit_end =
+            words.get(at + 1).and_then(|next| unit(text, words, at + 1, next.text)).map(|(end, _)| end);
+        return Some(Age { years: 90, range, sex: unit_end.and_then(|end| sex_letter(text, words, end)) });
+    }
     let digits = word.text.bytes().take_while(u8::is_ascii_digit).count();
     if !(1..=3).contains(&digits) || text[..word.start].ends_with(['.', '/', '$', '#', '<', '>', '=', '-']) {
         return None;
@@ -71,6 +76,14 @@ fn age(text: &str, words: &[Word<'_>], at: usize) -> Option<Age> {
     };
     let sex = sex_letter(text, words, unit_end);
     Some(Age { years: if is_years { years } else { 0 }, range, sex })
+}
+
+/// The range of `[**Age over 90 **]` around its number.
+fn over_90(text: &str, number: &Word<'_>) -> Option<Range<usize>> {
+    let before = "[**Age over ";
+    let is_placeholder = text[..number.start].ends_with(before) && number.text == "90";
+    let end = number.end() + text[number.end()..].find("**]").filter(|at| *at <= 2)? + 3;
+    is_placeholder.then(|| number.start - before.len()..end)
 }
 
 /// The place of the word that ends a unit of age beginning with `first` at `at`, and whether it counts years.
@@ -213,6 +226,17 @@ mod tests {
             assert_eq!(found(text), [(68, "")], "{text}");
         }
         assert_eq!(found("3 month old boy"), [(0, "")]);
+    }
+
+    #[test]
+    fn a_placeholder_is_an_age_and_can_be_changed() {
+        let note = "Pt is a [**Age over 90 **] year-old F with pain, [**Age over 90 **]yo.";
+        let age = find_age(note).unwrap();
+        assert_eq!((age.years, &note[age.range]), (90, "[**Age over 90 **]"));
+        assert_eq!(&note[age.sex.unwrap()], "F");
+        let edited = super::super::edit::change_age(note, 68).unwrap();
+        assert_eq!(edited.text, "Pt is a 68 year-old F with pain, 68yo.");
+        assert_eq!(super::super::identifiers::identifiers(note), []);
     }
 
     #[test]
