@@ -6,18 +6,35 @@
 mod attention;
 mod cross_entropy;
 mod exp;
+mod product;
 mod rms_norm;
 mod rotary;
 mod rows;
 mod swiglu;
 
 use burn::backend::flex::{FlexTensor, Layout};
+use burn::backend::ops::FloatTensorOps;
 use burn::backend::tensor::{FloatTensor, IntTensor};
 use burn::backend::{Bytes, DType, Flex, Shape};
 
 use super::{FusedGradients, FusedOps};
+use product::{Matrix, Threads};
 
 impl FusedOps for Flex {
+    fn projection(x: FloatTensor<Self>, weight: FloatTensor<Self>) -> FloatTensor<Self> {
+        Self::product(x, weight.transpose(0, 1))
+    }
+
+    fn adapted_projection(
+        x: FloatTensor<Self>,
+        weight: FloatTensor<Self>,
+        a: FloatTensor<Self>,
+        b: FloatTensor<Self>,
+    ) -> FloatTensor<Self> {
+        let low = Self::projection(x.clone(), a);
+        Self::add_product(Self::projection(x, weight), low, b.transpose(0, 1))
+    }
+
     fn rms_norm(x: FloatTensor<Self>, gain: FloatTensor<Self>, eps: f64) -> FloatTensor<Self> {
         match are_f32(&[&x, &gain]) {
             true => rms_norm::forward(&x, &gain, eps),
@@ -70,6 +87,28 @@ impl FusedOps for Flex {
 }
 
 impl FusedGradients for Flex {
+    fn product(a: FloatTensor<Self>, b: FloatTensor<Self>) -> FloatTensor<Self> {
+        if !are_f32(&[&a, &b]) {
+            return Self::float_matmul(a, b);
+        }
+        let dims = [a.layout().shape()[0], b.layout().shape()[1]];
+        tensor(product::product(Matrix::of(&a), Matrix::of(&b), Threads::All), &dims)
+    }
+
+    /// `onto` is written over where nothing else holds it.
+    fn add_product(
+        onto: FloatTensor<Self>,
+        a: FloatTensor<Self>,
+        b: FloatTensor<Self>,
+    ) -> FloatTensor<Self> {
+        if !are_f32(&[&onto, &a, &b]) {
+            return Self::float_add(onto, Self::float_matmul(a, b));
+        }
+        let mut onto = contiguous(onto);
+        product::add_product(Matrix::of(&a), Matrix::of(&b), onto.storage_mut::<f32>(), Threads::All);
+        onto
+    }
+
     fn rms_norm_x_backward(
         x: FloatTensor<Self>,
         gain: FloatTensor<Self>,
@@ -151,13 +190,6 @@ fn values(tensor: &FlexTensor) -> &[f32] {
 fn tensor(values: Vec<f32>, dims: &[usize]) -> FlexTensor {
     let layout = Layout::contiguous(Shape::from(dims.to_vec()));
     FlexTensor::new(Bytes::from_elems(values), layout, DType::F32)
-}
-
-/// A matrix inside `tensor` that starts `offset` values after its first.
-fn matrix(tensor: &FlexTensor, offset: isize, shape: [usize; 2], strides: [isize; 2]) -> FlexTensor {
-    let start = tensor.layout().start_offset().strict_add_signed(offset);
-    let layout = Layout::new(Shape::from(shape.to_vec()), strides.to_vec(), start);
-    FlexTensor::from_arc(tensor.data_arc(), layout, tensor.dtype())
 }
 
 /// Compiles a loop over slices twice, once for 256-bit vectors, and takes that one where the processor has them.
