@@ -6,9 +6,12 @@
 mod attention;
 mod cross_entropy;
 mod exp;
+pub(super) mod packed;
 mod rms_norm;
 mod rotary;
 mod rows;
+#[cfg(any(test, target_arch = "wasm32"))]
+mod simd;
 mod swiglu;
 
 use burn::backend::flex::{FlexTensor, Layout};
@@ -45,6 +48,9 @@ impl FusedOps for Flex {
         v: FloatTensor<Self>,
     ) -> FloatTensor<Self> {
         match are_f32(&[&q, &k, &v]) {
+            #[cfg(target_arch = "wasm32")]
+            true => simd::attention::forward(&q, &k, &v),
+            #[cfg(not(target_arch = "wasm32"))]
             true => attention::forward(&q, &k, &v),
             false => super::attention::reference::<Self>(q, k, v),
         }
@@ -160,7 +166,8 @@ fn matrix(tensor: &FlexTensor, offset: isize, shape: [usize; 2], strides: [isize
     FlexTensor::from_arc(tensor.data_arc(), layout, tensor.dtype())
 }
 
-/// Compiles a loop over slices twice, once for 256-bit vectors, and takes that one where the processor has them.
+/// Compiles a loop over slices twice, once for 256-bit vectors, and takes that one where the processor has them. In
+/// WebAssembly it is compiled for vectors of 128 bits, which every browser with WebGPU has.
 macro_rules! vectorised {
     ($(#[$doc:meta])* $vis:vis fn $name:ident($($arg:ident: $type:ty),* $(,)?) $(-> $result:ty)? $body:block) => {
         $(#[$doc])*
@@ -179,6 +186,15 @@ macro_rules! vectorised {
                     return unsafe { wide($($arg),*) };
                 }
             }
+            #[cfg(target_arch = "wasm32")]
+            {
+                #[target_feature(enable = "simd128")]
+                fn wide($($arg: $type),*) $(-> $result)? {
+                    plain($($arg),*)
+                }
+                return wide($($arg),*);
+            }
+            #[cfg(not(target_arch = "wasm32"))]
             plain($($arg),*)
         }
     };
