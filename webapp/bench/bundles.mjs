@@ -3,6 +3,8 @@
 // .../clinlora-five the same base under five tasks, each with a LoRA adapter of its own on a shared clinical one, all random.
 //
 //   node bundles.mjs CLINLORA MODELS        CLINLORA is the program, MODELS the folder of `make_model.py`
+//
+// Where MODELS has no model, one of random weights in the shape of the peer's `small` is made there.
 import { execFileSync } from 'node:child_process';
 import { copyFileSync, existsSync, mkdirSync, readFileSync, readdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
@@ -92,6 +94,34 @@ function makeBundles(program, model, bits) {
   write('clinlora-five', TASKS.flatMap((name) => task(name, ['clinical', name])));
 }
 
+/** A checkpoint of random weights: hidden 288, 6 layers, 6 heads, intermediate 768, vocabulary 4096, 4 labels. */
+function writeModel(folder) {
+  mkdirSync(folder, { recursive: true });
+  const config = {
+    architectures: ['LlamaForSequenceClassification'], model_type: 'llama', hidden_act: 'silu', hidden_size: 288, intermediate_size: 768,
+    num_hidden_layers: 6, num_attention_heads: 6, num_key_value_heads: 6, head_dim: 48, vocab_size: 4096, max_position_embeddings: 2048,
+    rms_norm_eps: 1e-5, rope_theta: 10000, bos_token_id: 1, eos_token_id: 2, torch_dtype: 'float32',
+  };
+  writeFileSync(join(folder, 'config.json'), JSON.stringify(config));
+  const { hidden_size: d, intermediate_size: f } = config;
+  const shapes = { q_proj: [d, d], k_proj: [d, d], v_proj: [d, d], o_proj: [d, d], gate_proj: [f, d], up_proj: [f, d], down_proj: [d, f] };
+  let seed = 7;
+  const ones = () => ({ shape: [d], bytes: Buffer.from(new Float32Array(d).fill(1).buffer) });
+  const tensors = { 'model.embed_tokens.weight': random([config.vocab_size, d], 1, seed++), 'model.norm.weight': ones() };
+  for (let layer = 0; layer < config.num_hidden_layers; layer++) {
+    const path = `model.layers.${layer}`;
+    for (const norm of ['input_layernorm', 'post_attention_layernorm']) tensors[`${path}.${norm}.weight`] = ones();
+    for (const site of SITES) {
+      const shape = shapes[site.split('.')[1]];
+      tensors[`${path}.${site}.weight`] = random(shape, Math.sqrt(3 / shape[1]), seed++);
+    }
+  }
+  tensors['score.weight'] = random([4, d], Math.sqrt(3 / d), seed++);
+  writeTensors(join(folder, 'model.safetensors'), tensors);
+}
+
 const [program, models] = process.argv.slice(2);
+if (!existsSync(models) || readdirSync(models).length === 0)
+  for (const precision of ['int4', 'int8']) writeModel(join(models, 'small', precision));
 for (const preset of readdirSync(models))
   for (const [precision, bits] of [['int4', 4], ['int8', 8]]) makeBundles(program, join(models, preset, precision), bits);

@@ -3,7 +3,7 @@
 use burn::backend::WgpuBackend;
 use burn::tensor::Device;
 use clinlora_core::engine::{Adapters, Engine, Padding};
-use clinlora_core::kernels::wgsl::{Dispatches, self_check};
+use clinlora_core::kernels::wgsl::{Dispatches, self_check, set_software};
 use clinlora_core::weights::bundle::Bundle;
 use js_sys::Uint8Array;
 use wasm_bindgen::prelude::*;
@@ -19,8 +19,14 @@ pub struct Model {
 /// # Errors
 /// Whatever of the bundle or the device is of no use, in words.
 #[wasm_bindgen]
-pub async fn open(manifest: Vec<u8>, shards: Vec<Uint8Array>, provider: String) -> Result<Model, JsValue> {
+pub async fn open(
+    manifest: Vec<u8>,
+    shards: Vec<Uint8Array>,
+    provider: String,
+    is_software: bool,
+) -> Result<Model, JsValue> {
     console_panics();
+    set_software(is_software);
     let device = match provider.as_str() {
         "wasm" => Device::flex(),
         _ => {
@@ -28,12 +34,14 @@ pub async fn open(manifest: Vec<u8>, shards: Vec<Uint8Array>, provider: String) 
             options.init_async().await.map_err(|e| words(&e))?
         }
     };
-    let refused: Vec<&str> = self_check(&device, |shader| !shader.needs_f16)
-        .await
-        .into_iter()
-        .filter(|answer| answer.result.is_err())
-        .map(|answer| answer.shader)
-        .collect();
+    let unused = if is_software { "matmul_packed" } else { "matmul_direct" };
+    let refused: Vec<&str> =
+        self_check(&device, |shader| !shader.needs_f16 && !shader.name.starts_with(unused))
+            .await
+            .into_iter()
+            .filter(|answer| answer.result.is_err())
+            .map(|answer| answer.shader)
+            .collect();
     if !refused.is_empty() {
         return Err(words(&format!("{} differ from their twins", refused.join(", "))));
     }

@@ -107,6 +107,7 @@ fn assemble(parts: &[FlexTensor], notes: usize, heads: usize, rows: usize, width
     tensor(out, &[notes, rows, heads, width]).transpose(1, 2)
 }
 
+#[cfg(any(test, not(target_arch = "wasm32")))]
 pub(super) fn forward(q: &FlexTensor, k: &FlexTensor, v: &FlexTensor) -> FlexTensor {
     let sizes = Sizes::of(q, k);
     let mixed = map_tasks(sizes.notes * sizes.heads, |task| {

@@ -13,6 +13,7 @@ use crate::peft::lora::Lora;
 
 /// Rows to multiply, in the form products read.
 struct Rows<const N: usize> {
+    #[cfg(not(target_arch = "wasm32"))]
     x: Tensor<N>,
     dims: [usize; N],
     /// `[rows, d_in]`, contiguous.
@@ -26,6 +27,7 @@ impl<const N: usize> Rows<N> {
     fn of(x: &Tensor<N>) -> Option<Self> {
         let values = float(x)?.to_contiguous();
         Some(Self {
+            #[cfg(not(target_arch = "wasm32"))]
             x: x.clone(),
             dims: x.dims(),
             #[cfg(target_arch = "wasm32")]

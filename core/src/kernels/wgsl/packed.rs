@@ -17,7 +17,7 @@ use clinlora_shaders::matmul_packed::{Form, NO_ADAPTER, Product, row_adapters};
 use clinlora_shaders::packed::Bits as CodeBits;
 
 use super::super::packed::Layer;
-use super::{elem, empty, is_usable, launch, takes_wgsl};
+use super::{elem, empty, is_software, is_usable, launch, takes_wgsl};
 use crate::peft::lora::Lora;
 use crate::quant::Bits;
 
@@ -113,7 +113,7 @@ fn product<const N: usize>(
     };
     let bits = if bits == Bits::Four { CodeBits::Int4 } else { CodeBits::Int8 };
     let rank = columns.as_ref().map(|columns| columns.rank);
-    let call = Product { rows, cols, inner, bits, elem, form, rank }.launch();
+    let call = Product { rows, cols, inner, bits, elem, form, rank, in_software: is_software() }.launch();
     if !is_usable(&x.client, call.shader) {
         return None;
     }
