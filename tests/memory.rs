@@ -158,7 +158,8 @@ fn recomputing_takes_less_memory_for_the_same_gradients() {
         let before = HELD.load(Ordering::SeqCst);
         PEAK.store(before, Ordering::SeqCst);
         let (_, gradients) =
-            step::gradients(&LanguageModelling, &mut model, &notes, &training(recompute), 1, &device).expect("a step");
+            step::gradients(&LanguageModelling, &mut model, &notes, &training(recompute), 1, &device)
+                .expect("a step");
         let peak = PEAK.load(Ordering::SeqCst) - before;
         let gradients: Vec<Vec<f32>> =
             gradients.into_values().map(|g| g.into_data().as_slice::<f32>().expect("f32").to_vec()).collect();
@@ -181,10 +182,12 @@ fn two_thousand_updates_stay_finite_and_hold_no_more_memory() {
     let mut optimizer = AdamW::default();
     let (mut begun, mut first, mut last) = ((0, 0), 0.0, 0.0);
     for update in 0..2000u64 {
-        let chosen: Vec<&Sample> = (0..8).map(|i| &notes[(update as usize * 8 + i * 5) % notes.len()]).collect();
+        let chosen: Vec<&Sample> =
+            (0..8).map(|i| &notes[(update as usize * 8 + i * 5) % notes.len()]).collect();
         let training = training(update % 2 == 1);
         let (loss, gradients) =
-            step::gradients(&LanguageModelling, &mut model, &chosen, &training, update, &device).expect("a step");
+            step::gradients(&LanguageModelling, &mut model, &chosen, &training, update, &device)
+                .expect("a step");
         let outcome = step::measure(loss, &gradients);
         assert!(outcome.loss.is_finite() && outcome.grad_norm.is_finite(), "update {update}: {outcome:?}");
         step::apply(&mut model, &mut optimizer, gradients, outcome, &training, 3e-3, &RateFactors::default());
@@ -198,7 +201,10 @@ fn two_thousand_updates_stay_finite_and_hold_no_more_memory() {
         }
     }
     let (held, peak) = (HELD.load(Ordering::SeqCst), PEAK.load(Ordering::SeqCst));
-    println!("loss {first} to {last}; after 100 updates {begun:?} bytes held and at most, after 2000 {:?}", (held, peak));
+    println!(
+        "loss {first} to {last}; after 100 updates {begun:?} bytes held and at most, after 2000 {:?}",
+        (held, peak)
+    );
     assert!(last < first, "it learns: {first} to {last}");
     assert!(held < begun.0 + begun.0 / 50, "held {held} bytes after 2000 updates, {} after 100", begun.0);
     assert!(peak < begun.1 + begun.1 / 20, "at most {peak} bytes, {} in the first 100 updates", begun.1);

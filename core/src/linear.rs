@@ -4,10 +4,11 @@ use burn::module::{Module, Param};
 use burn::tensor::{DType, Int, Tensor};
 
 use crate::kernels::cross_entropy::{cross_entropy, projected_cross_entropy};
+use crate::kernels::packed;
 use crate::kernels::projection::{adapted_projection, projection};
 use crate::kernels::swiglu::swiglu;
 #[cfg(feature = "wgsl")]
-use crate::kernels::wgsl::packed;
+use crate::kernels::wgsl::packed::Stacked;
 use crate::peft::lora::{Lora, concatenated};
 use crate::quant::Packed;
 use crate::weights::{Init, Weights};
@@ -24,7 +25,7 @@ pub struct Linear {
     deltas: Vec<Lora>,
     #[cfg(feature = "wgsl")]
     #[module(skip)]
-    stacked: packed::Stacked,
+    stacked: Stacked,
 }
 
 /// A layer's own weight. In which form it was loaded is nobody's business but this file's.
@@ -97,7 +98,7 @@ impl Linear {
             bias,
             deltas: Vec::new(),
             #[cfg(feature = "wgsl")]
-            stacked: packed::Stacked::default(),
+            stacked: Stacked::default(),
         }
     }
 
@@ -113,7 +114,6 @@ impl Linear {
     /// - `x`: `[.., d_in]`
     /// - result: `[.., d_out]`
     pub fn forward<const N: usize>(&self, x: Tensor<N>) -> Tensor<N> {
-        #[cfg(feature = "wgsl")]
         if let Some(y) = self.packed().and_then(|layer| packed::linear(&x, layer, None)) {
             return y;
         }
@@ -133,7 +133,6 @@ impl Linear {
     /// - `x`: `[.., d_in]`
     /// - `onto` and result: `[.., d_out]`
     pub fn forward_onto<const N: usize>(&self, x: Tensor<N>, onto: Tensor<N>) -> Tensor<N> {
-        #[cfg(feature = "wgsl")]
         if let Some(y) = self.packed().and_then(|layer| packed::linear(&x, layer, Some(&onto))) {
             return y;
         }
@@ -142,7 +141,6 @@ impl Linear {
 
     /// The outputs of three layers for the same input.
     pub fn together<const N: usize>(layers: [&Self; 3], x: Tensor<N>) -> [Tensor<N>; 3] {
-        #[cfg(feature = "wgsl")]
         if let [Some(first), Some(second), Some(third)] = layers.map(Self::packed)
             && let Some(outputs) = packed::together(&x, [first, second, third])
         {
@@ -153,7 +151,6 @@ impl Linear {
 
     /// `silu(gate(x))·up(x)`, as a feed-forward network begins.
     pub fn gated<const N: usize>(gate: &Self, up: &Self, x: Tensor<N>) -> Tensor<N> {
-        #[cfg(feature = "wgsl")]
         if let (Some(gate), Some(up)) = (gate.packed(), up.packed())
             && let Some(y) = packed::gated(&x, gate, up)
         {
@@ -163,12 +160,14 @@ impl Linear {
     }
 
     /// The layer as kernels take it, if its weight is packed and it has no bias.
-    #[cfg(feature = "wgsl")]
     fn packed(&self) -> Option<packed::Layer<'_>> {
         match &self.weight.form {
-            Form::Packed(packed) if self.bias.is_none() => {
-                Some(packed::Layer { packed, deltas: &self.deltas, stacked: &self.stacked })
-            }
+            Form::Packed(packed) if self.bias.is_none() => Some(packed::Layer {
+                packed,
+                deltas: &self.deltas,
+                #[cfg(feature = "wgsl")]
+                stacked: &self.stacked,
+            }),
             _ => None,
         }
     }

@@ -15,6 +15,7 @@ pub mod cross_entropy;
 mod cube;
 #[cfg(feature = "flex")]
 mod flex;
+pub(crate) mod packed;
 pub mod projection;
 pub mod rms_norm;
 pub mod rotary;
@@ -105,11 +106,7 @@ pub trait FusedGradients: Backend {
     }
 
     /// `onto + a·b` of matrices.
-    fn add_product(
-        onto: FloatTensor<Self>,
-        a: FloatTensor<Self>,
-        b: FloatTensor<Self>,
-    ) -> FloatTensor<Self> {
+    fn add_product(onto: FloatTensor<Self>, a: FloatTensor<Self>, b: FloatTensor<Self>) -> FloatTensor<Self> {
         Self::float_add(onto, Self::float_matmul(a, b))
     }
 

@@ -112,10 +112,7 @@ fn projection_equals_its_reference() {
 }
 
 /// Shapes of `x`, weight, `A` and `B` for this many rows, input, output and rank.
-fn adapted(
-    [rows, depth, width, rank]: [usize; 4],
-    [x, weight, a, b]: [Tensor<1>; 4],
-) -> [Tensor<2>; 4] {
+fn adapted([rows, depth, width, rank]: [usize; 4], [x, weight, a, b]: [Tensor<1>; 4]) -> [Tensor<2>; 4] {
     [
         x.reshape([rows, depth]),
         weight.reshape([width, depth]),
@@ -125,12 +122,7 @@ fn adapted(
 }
 
 fn adapted_inputs([rows, depth, width, rank]: [usize; 4]) -> [Vec<f32>; 4] {
-    [
-        numbers(rows * depth, 1),
-        numbers(width * depth, 2),
-        numbers(rank * depth, 3),
-        numbers(width * rank, 4),
-    ]
+    [numbers(rows * depth, 1), numbers(width * depth, 2), numbers(rank * depth, 3), numbers(width * rank, 4)]
 }
 
 #[test]

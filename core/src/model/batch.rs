@@ -99,7 +99,8 @@ impl TokenBatch {
     /// Place of the first of each note's rows, `before` of which precede its tokens.
     fn starts(&self, before: usize) -> impl Iterator<Item = usize> {
         let padded = before + self.dims()[1];
-        let lengths = self.notes.iter().map(move |note| if self.is_packed { before + note.len() } else { padded });
+        let lengths =
+            self.notes.iter().map(move |note| if self.is_packed { before + note.len() } else { padded });
         lengths.scan(0, |next, length| {
             let start = *next;
             *next += length;

@@ -27,7 +27,8 @@ pub fn backward_by_blocks<M: Walk>(
     mut take: impl FnMut(&mut M, &mut Gradients),
 ) -> Tensor<1> {
     let device = batch.ids().device();
-    let draw = |part: usize| device.seed(seed.wrapping_add((part as u64).wrapping_mul(0xA076_1D64_78BD_642F)));
+    let draw =
+        |part: usize| device.seed(seed.wrapping_add((part as u64).wrapping_mul(0xA076_1D64_78BD_642F)));
     let layers = decoder(model).num_layers();
     let lowest = lowest_trained(model, layers);
 
@@ -83,7 +84,8 @@ fn lowest_trained(model: &mut dyn Walk, layers: usize) -> usize {
     let mut lowest = layers + 1;
     for_each_param(model, |_, name, param| {
         if param.is_trainable() {
-            let block: Option<usize> = name.strip_prefix("model.layers.").and_then(|rest| rest.split('.').next()?.parse().ok());
+            let block: Option<usize> =
+                name.strip_prefix("model.layers.").and_then(|rest| rest.split('.').next()?.parse().ok());
             let is_above = name.starts_with("model.norm.") || name.starts_with("lm_head.") || is_head(name);
             lowest = lowest.min(match block {
                 Some(block) => 1 + block,
@@ -123,7 +125,8 @@ pub(super) mod tests {
         for_each_param(model, |owner, name, param| {
             if let Some(gradient) = param.take_gradient(gradients) {
                 let gradient = flat(gradient);
-                let sum = sums.entry(format!("{owner:?} {name}")).or_insert_with(|| vec![0.0; gradient.len()]);
+                let sum =
+                    sums.entry(format!("{owner:?} {name}")).or_insert_with(|| vec![0.0; gradient.len()]);
                 sum.iter_mut().zip(gradient).for_each(|(sum, value)| *sum += value);
             }
         });
@@ -218,7 +221,8 @@ pub(super) mod tests {
     #[test]
     fn nothing_is_run_again_below_what_is_trained() {
         let device = Device::flex().autodiff();
-        let lora = LoraConfig { r: 3, target_modules: vec!["layers.2.mlp.up_proj".into()], ..LoraConfig::default() };
+        let lora =
+            LoraConfig { r: 3, target_modules: vec!["layers.2.mlp.up_proj".into()], ..LoraConfig::default() };
         let mut model = model(&[("lora", lora.into())], &device);
         assert_eq!(lowest_trained(&mut model, 3), 3);
         let batch = batch(&device);
@@ -246,7 +250,10 @@ pub(super) mod tests {
             for_each_param(&mut model, |owner, name, mut param| {
                 if *owner != Owner::Base && name.ends_with("layers.0.self_attn.q_proj.lora_B.weight") {
                     let flat = param.flat();
-                    let one = Tensor::<1>::from_data(TensorData::new(vec![nudge], [1]), (&flat.device(), DType::F32));
+                    let one = Tensor::<1>::from_data(
+                        TensorData::new(vec![nudge], [1]),
+                        (&flat.device(), DType::F32),
+                    );
                     let nudged = flat.clone().slice([1..2]) + one;
                     param.set_flat(flat.slice_assign([1..2], nudged));
                     of_one = Some(format!("{owner:?} {name}"));

@@ -301,7 +301,8 @@ impl Arithmetic {
             for site in sites {
                 let at = format!("model.layers.0.{site}");
                 let there = self.loras().filter(|(lora, _)| lora.targets(&at));
-                let (dropping, whole): (Vec<_>, Vec<_>) = there.partition(|(lora, _)| lora.dropout_prob > 0.0);
+                let (dropping, whole): (Vec<_>, Vec<_>) =
+                    there.partition(|(lora, _)| lora.dropout_prob > 0.0);
                 for (lora, trainable) in dropping {
                     kept.inner += 2 * width + if trainable { lora.r } else { 0 };
                 }
@@ -377,7 +378,8 @@ mod tests {
 
     #[test]
     fn recomputing_keeps_inputs_of_layers_and_costs_a_forward_pass() {
-        let plan = |recompute: bool| of(vec![lora(16, &["q_proj", "v_proj"], true)], false).recomputing(recompute);
+        let plan =
+            |recompute: bool| of(vec![lora(16, &["q_proj", "v_proj"], true)], false).recomputing(recompute);
         let kept = |recompute: bool| plan(recompute).memory(10, 128).activations.expect("a LLaMA");
         assert_eq!(kept(true), 1280 * 2 * (32 + 2) * 4096);
         assert!(kept(false) > 10 * kept(true));

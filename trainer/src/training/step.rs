@@ -55,21 +55,22 @@ pub fn gradients<O: Objective>(
         let seed = seed.wrapping_add(i as u64);
         let recompute = training.recompute.then_some(seed);
         device.seed(seed);
-        let part = objective.backward(model, micro_batch, device, divisor, recompute, &mut |model, gradients| {
-            for_each_param(model, |owner, name, param| {
-                if !param.is_trainable() {
-                    return;
-                }
-                if let Some(gradient) = param.take_gradient(gradients) {
-                    let name = full_name(owner, name);
-                    let sum = match sums.remove(&name) {
-                        Some(sum) => sum + gradient,
-                        None => gradient,
-                    };
-                    sums.insert(name, sum);
-                }
-            });
-        })?;
+        let part =
+            objective.backward(model, micro_batch, device, divisor, recompute, &mut |model, gradients| {
+                for_each_param(model, |owner, name, param| {
+                    if !param.is_trainable() {
+                        return;
+                    }
+                    if let Some(gradient) = param.take_gradient(gradients) {
+                        let name = full_name(owner, name);
+                        let sum = match sums.remove(&name) {
+                            Some(sum) => sum + gradient,
+                            None => gradient,
+                        };
+                        sums.insert(name, sum);
+                    }
+                });
+            })?;
         loss = Some(loss.map_or_else(|| part.clone(), |loss| loss + part.clone()));
     }
     let loss = loss.unwrap_or_else(|| Tensor::zeros([1], &device.clone().inner()));

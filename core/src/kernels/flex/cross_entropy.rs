@@ -5,8 +5,8 @@ use burn::backend::ops::IntTensorOps;
 use burn::backend::{Flex, IntDType};
 
 use super::exp::exp;
-use super::rows::{for_rows, map_sum, map_tasks, max};
 use super::product::{Matrix, Threads, product_into};
+use super::rows::{for_rows, map_sum, map_tasks, max};
 use super::{contiguous, tensor, values, vectorised};
 
 /// Rows of logits that a projection forms at a time. Fewer would have the product read the table too often for what it
