@@ -139,6 +139,7 @@ fn because(reason: CpuReason) -> &'static str {
         CpuReason::AdapterTimedOut => "the browser did not answer when asked for a GPU",
         CpuReason::NoDevice => "the GPU adapter gave no device",
         CpuReason::SoftwareAdapter => "the only GPU adapter is a program, slower than the CPU itself",
+        CpuReason::WrongAnswers => "the GPU computed wrong numbers when it was tried",
     }
 }
 
