@@ -1,5 +1,7 @@
 //! The one linear layer: a base weight that is never written, and a stack of adapters beside it.
 
+use std::sync::{Arc, Mutex};
+
 use burn::module::{Module, Param};
 use burn::tensor::{DType, Int, Tensor};
 
@@ -10,7 +12,7 @@ use crate::kernels::swiglu::swiglu;
 #[cfg(feature = "wgsl")]
 use crate::kernels::wgsl::packed::Stacked;
 use crate::peft::lora::{Lora, concatenated};
-use crate::quant::Packed;
+use crate::quant::{Moments, Packed};
 use crate::weights::{Init, Weights};
 
 /// `y = x·Wᵀ + b` and every active delta, `s·((dropout(x)·Aᵀ)·Bᵀ)`: as one pair of products those that read `x` as it is, then
@@ -23,6 +25,9 @@ pub struct Linear {
     weight: Base,
     pub(crate) bias: Option<Param<Tensor<1>>>,
     deltas: Vec<Lora>,
+    /// Where its inputs are noted, for packing.
+    #[module(skip)]
+    inputs: Option<Arc<Mutex<Moments>>>,
     #[cfg(feature = "wgsl")]
     #[module(skip)]
     stacked: Stacked,
@@ -97,6 +102,7 @@ impl Linear {
             weight,
             bias,
             deltas: Vec::new(),
+            inputs: None,
             #[cfg(feature = "wgsl")]
             stacked: Stacked::default(),
         }
@@ -121,6 +127,11 @@ impl Linear {
         dims[N - 1] = self.shape()[0];
         // As rows of one matrix: Burn would multiply note by note, and read the weight anew for each.
         let rows = x.clone().flatten::<2>(0, N.saturating_sub(2));
+        if let Some(inputs) = &self.inputs {
+            let values = rows.clone().inner().into_data_as::<f32>();
+            let values = values.as_slice::<f32>().expect("asked for as f32");
+            inputs.lock().expect("nothing panics while it holds the moments").add(values);
+        }
         let (whole, apart): (Vec<&Lora>, Vec<&Lora>) = self.active().partition(|lora| lora.reads_all_of(&x));
         let bias = self.bias.as_ref().map(Param::val);
         let y = self.weight.product(rows, bias, concatenated(&whole, x.dtype())).reshape(dims);
@@ -184,6 +195,11 @@ impl Linear {
             return projected_cross_entropy(x, self.weight.dense(), targets);
         }
         cross_entropy(self.forward(x).cast(DType::F32), targets)
+    }
+
+    /// Has every input of a dense layer added to `moments` from now on: what [`pack_for`](crate::quant::pack_for) asks for.
+    pub fn note_inputs(&mut self, moments: Arc<Mutex<Moments>>) {
+        self.inputs = Some(moments);
     }
 
     fn active(&self) -> impl Iterator<Item = &Lora> {
