@@ -9,8 +9,11 @@
 //! [`about`] is what a bundle says of itself, [`risk`] and [`operating`] put its numbers into words.
 
 pub mod about;
+pub mod compare;
 pub mod engine;
 pub mod marks;
 pub mod operating;
+pub mod reasons;
 pub mod risk;
 pub mod samples;
+pub mod trial;
