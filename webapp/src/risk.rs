@@ -403,6 +403,18 @@ mod tests {
     }
 
     #[test]
+    fn the_labels_of_the_published_task_are_lengths() {
+        let labels =
+            ["3 days at most", "more than 3 to 7 days", "more than 1 to 2 weeks", "more than 2 weeks"];
+        assert_eq!(
+            labels.map(days_of),
+            [Some((0, Some(3))), Some((3, Some(7))), Some((7, Some(14))), Some((14, None))]
+        );
+        let los = task(Kind::Multiclass, &labels, &[]);
+        assert!((longer_than(&los, &[0.2, 0.4, 0.3, 0.1], 7).unwrap() - 0.4).abs() < 1e-12);
+    }
+
+    #[test]
     fn every_sentence_is_short_whatever_the_labels() {
         let long = "a description of unusual length that goes on and on ".repeat(9);
         for kind in [Kind::Binary, Kind::Multiclass, Kind::Multilabel, Kind::Other] {

@@ -21,7 +21,7 @@ const CHOICES: [(AdapterChoice, &str, &str); 3] = [
 
 /// Both parts.
 #[component]
-pub(crate) fn Adapters(page: Page) -> impl IntoView {
+pub(super) fn Adapters(page: Page) -> impl IntoView {
     view! {
         <Show when=move || page.model.with(Option::is_some)>
             <div class="columns">

@@ -43,7 +43,7 @@ fn Samples(page: Page) -> impl IntoView {
                 <button type="button" class="sample" aria-pressed=move || is_chosen(place).to_string()
                     on:click=move |_| page.choose_sample(place)>
                     <span class="sample-title">{sample.title.as_str()}</span>
-                    <span class="sample-line">{sample.line.as_str()}</span>
+                    <span class="sample-line">{sample.description.as_str()}</span>
                 </button>
             </li>
         }

@@ -367,7 +367,7 @@ impl Page {
 
     /// Puts a sample into the field.
     pub(crate) fn choose_sample(self, place: usize) {
-        self.set_note(samples()[place].note.clone(), Some(place));
+        self.set_note(samples()[place].text.clone(), Some(place));
         self.announce("The sample note is in the field.");
     }
 

@@ -35,7 +35,7 @@ pub(crate) fn strike(page: Page, passage: Range<usize>) {
 
 /// The trial's place on the page.
 #[component]
-pub(crate) fn WhatIf(page: Page) -> impl IntoView {
+pub(super) fn WhatIf(page: Page) -> impl IntoView {
     let is_predicted = Memo::new(move |_| {
         page.predictions.with(|all| all.contains_key(&(Version::Original, AdapterChoice::All)))
     });

@@ -23,7 +23,7 @@ const EXCERPT: usize = 90;
 
 /// The reasons' place on the page.
 #[component]
-pub(crate) fn Why(page: Page) -> impl IntoView {
+pub(super) fn Why(page: Page) -> impl IntoView {
     let is_predicted = Memo::new(move |_| {
         page.predictions.with(|all| all.contains_key(&(Version::Original, AdapterChoice::All)))
     });
