@@ -8,7 +8,7 @@
 //! Everything here is plain Rust without a browser: it is tested natively, and the glue around it stays thin. Reading order:
 //! [`about`] is what a bundle says of itself, [`risk`] and [`operating`] put its numbers into words, [`note`] is what is read,
 //! [`codes`] are lists of diagnoses and procedures, [`out`] and [`feedback`] what is exported and kept,
-//! [`samples`] notes to try.
+//! [`samples`] notes to try, [`policy`] what the browser forbids the page.
 
 pub mod about;
 pub mod codes;
@@ -18,5 +18,6 @@ pub mod marks;
 pub mod note;
 pub mod operating;
 pub mod out;
+pub mod policy;
 pub mod risk;
 pub mod samples;

@@ -2,6 +2,8 @@
 //! seen, from top to bottom.
 
 mod engine;
+mod export;
+mod feedback;
 mod loading;
 mod note;
 mod offer;
@@ -10,6 +12,7 @@ mod outcomes;
 mod pretend;
 mod reading;
 mod state;
+mod trust;
 mod words;
 
 use leptos::prelude::*;
@@ -28,6 +31,7 @@ pub(crate) fn mount() {
 #[component]
 fn App() -> impl IntoView {
     let page = Page::start(source());
+    feedback::Opinions::provide();
     match pretended() {
         Some(phase) => page.phase.set(phase),
         None => page.look(),
@@ -41,6 +45,7 @@ fn App() -> impl IntoView {
                 <outcomes::Outcomes page />
             </div>
         </div>
+        <trust::Trust page />
     }
 }
 
