@@ -13,6 +13,12 @@ pub(crate) fn bytes(bytes: u64) -> String {
     }
 }
 
+/// A count of bytes as JavaScript has numbers.
+#[expect(clippy::cast_precision_loss, reason = "far below 2^52")]
+pub(crate) fn as_number(bytes: usize) -> f64 {
+    bytes as f64
+}
+
 /// A time ahead, as people say it.
 pub(crate) fn seconds_left(seconds: f64) -> String {
     match seconds {
