@@ -15,6 +15,7 @@ pub mod cross_entropy;
 mod cube;
 #[cfg(feature = "flex")]
 mod flex;
+pub(crate) mod packed;
 pub mod projection;
 pub mod rms_norm;
 pub mod rotary;

@@ -205,6 +205,12 @@ impl Lora {
         self.membership.rows.is_empty() || self.membership.rows.iter().any(|rows| rows.contains(&row))
     }
 
+    /// The rows of a batch it acts on.
+    #[cfg(all(feature = "flex", target_arch = "wasm32"))]
+    pub(crate) fn rows_of(&self, batch: usize) -> Vec<std::ops::Range<usize>> {
+        if self.membership.rows.is_empty() { vec![0..batch] } else { self.membership.rows.clone() }
+    }
+
     /// `A`, `[r, d_in]`, and `s·B`, `[d_out, r]`.
     pub(crate) fn scaled_factors(&self, dtype: DType) -> [Tensor<2>; 2] {
         [self.a.val().cast(dtype), (self.b.val() * self.scale).cast(dtype)]

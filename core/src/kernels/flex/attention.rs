@@ -11,28 +11,28 @@ use super::{tensor, vectorised};
 
 /// Sizes of a call: `B`, `H`, `T`, `E`, and `K`, `S`.
 #[derive(Clone, Copy)]
-struct Sizes {
-    notes: usize,
-    heads: usize,
-    tokens: usize,
-    width: usize,
-    key_heads: usize,
-    keys: usize,
+pub(super) struct Sizes {
+    pub(super) notes: usize,
+    pub(super) heads: usize,
+    pub(super) tokens: usize,
+    pub(super) width: usize,
+    pub(super) key_heads: usize,
+    pub(super) keys: usize,
 }
 
 impl Sizes {
-    fn of(q: &FlexTensor, k: &FlexTensor) -> Self {
+    pub(super) fn of(q: &FlexTensor, k: &FlexTensor) -> Self {
         let [notes, heads, tokens, width] = q.layout().shape().dims::<4>();
         let [_, key_heads, keys, _] = k.layout().shape().dims::<4>();
         Self { notes, heads, tokens, width, key_heads, keys }
     }
 
-    fn group(self) -> usize {
+    pub(super) fn group(self) -> usize {
         self.heads / self.key_heads
     }
 
     /// Keys before the tokens' own.
-    fn before(self) -> usize {
+    pub(super) fn before(self) -> usize {
         self.keys - self.tokens
     }
 
@@ -42,7 +42,7 @@ impl Sizes {
     }
 
     #[expect(clippy::cast_possible_truncation, reason = "scores are f32")]
-    fn scale(self) -> f32 {
+    pub(super) fn scale(self) -> f32 {
         scale(self.width) as f32
     }
 }
@@ -64,7 +64,7 @@ fn shares(q: Matrix<'_>, k: Matrix<'_>, sizes: Sizes) -> Vec<f32> {
 
 vectorised! {
     /// Softmax of `scale·x` over the first `before + i + 1` values of row `i`; zero over the rest.
-    fn softmax_rows(scores: &mut [f32], width: usize, before: usize, scale: f32) {
+    pub(super) fn softmax_rows(scores: &mut [f32], width: usize, before: usize, scale: f32) {
         for (i, row) in scores.chunks_exact_mut(width).enumerate() {
             let (seen, unseen) = row.split_at_mut(before + i + 1);
             unseen.fill(0.0);
@@ -105,6 +105,7 @@ fn assemble(parts: &[Vec<f32>], notes: usize, heads: usize, rows: usize, width: 
     tensor(out, &[notes, rows, heads, width]).transpose(1, 2)
 }
 
+#[cfg(any(test, not(target_arch = "wasm32")))]
 pub(super) fn forward(q: &FlexTensor, k: &FlexTensor, v: &FlexTensor) -> FlexTensor {
     let sizes = Sizes::of(q, k);
     let mixed = map_tasks(sizes.notes * sizes.heads, |task| {

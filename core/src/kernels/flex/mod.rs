@@ -6,10 +6,13 @@
 mod attention;
 mod cross_entropy;
 mod exp;
+pub(super) mod packed;
 mod product;
 mod rms_norm;
 mod rotary;
 mod rows;
+#[cfg(any(test, target_arch = "wasm32"))]
+mod simd;
 mod swiglu;
 
 use burn::backend::flex::{FlexTensor, Layout};
@@ -62,6 +65,9 @@ impl FusedOps for Flex {
         v: FloatTensor<Self>,
     ) -> FloatTensor<Self> {
         match are_f32(&[&q, &k, &v]) {
+            #[cfg(target_arch = "wasm32")]
+            true => simd::attention::forward(&q, &k, &v),
+            #[cfg(not(target_arch = "wasm32"))]
             true => attention::forward(&q, &k, &v),
             false => super::attention::reference::<Self>(q, k, v),
         }
@@ -188,7 +194,15 @@ fn tensor(values: Vec<f32>, dims: &[usize]) -> FlexTensor {
     FlexTensor::new(Bytes::from_elems(values), layout, DType::F32)
 }
 
-/// Compiles a loop over slices twice, once for 256-bit vectors, and takes that one where the processor has them.
+/// A matrix inside `tensor` that starts `offset` values after its first.
+fn matrix(tensor: &FlexTensor, offset: isize, shape: [usize; 2], strides: [isize; 2]) -> FlexTensor {
+    let start = tensor.layout().start_offset().strict_add_signed(offset);
+    let layout = Layout::new(Shape::from(shape.to_vec()), strides.to_vec(), start);
+    FlexTensor::from_arc(tensor.data_arc(), layout, tensor.dtype())
+}
+
+/// Compiles a loop over slices twice, once for 256-bit vectors, and takes that one where the processor has them. In
+/// WebAssembly it is compiled for vectors of 128 bits, which every browser with WebGPU has.
 macro_rules! vectorised {
     ($(#[$doc:meta])* $vis:vis fn $name:ident($($arg:ident: $type:ty),* $(,)?) $(-> $result:ty)? $body:block) => {
         $(#[$doc])*
@@ -207,6 +221,15 @@ macro_rules! vectorised {
                     return unsafe { wide($($arg),*) };
                 }
             }
+            #[cfg(target_arch = "wasm32")]
+            {
+                #[target_feature(enable = "simd128")]
+                fn wide($($arg: $type),*) $(-> $result)? {
+                    plain($($arg),*)
+                }
+                return wide($($arg),*);
+            }
+            #[cfg(not(target_arch = "wasm32"))]
             plain($($arg),*)
         }
     };
