@@ -4,6 +4,7 @@ use burn::module::{Module, Param};
 use burn::tensor::{DType, Int, Tensor};
 
 use crate::kernels::cross_entropy::{cross_entropy, projected_cross_entropy};
+use crate::kernels::product::frozen_product;
 use crate::kernels::swiglu::swiglu;
 #[cfg(feature = "wgsl")]
 use crate::kernels::wgsl::packed;
@@ -53,6 +54,9 @@ impl Base {
     /// `x·Wᵀ + b` of rows `x`.
     fn product(&self, x: Tensor<2>, bias: Option<Tensor<1>>) -> Tensor<2> {
         match &self.form {
+            Form::Dense(weight) if bias.is_none() && !weight.is_require_grad() => {
+                frozen_product(x, weight.val())
+            }
             Form::Dense(weight) => burn::tensor::module::linear(x, weight.val().transpose(), bias),
             Form::Packed(weight) => weight.linear(x, bias),
         }

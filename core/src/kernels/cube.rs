@@ -1,32 +1,44 @@
-//! Bodies for GPUs: the WGSL kernels where a device takes them. Elsewhere the references run, fused by Burn where it is built
+//! Bodies for GPUs: the WGSL kernels where a device takes them, cuBLASLt where a device has it. Elsewhere the references run, fused by Burn where it is built
 //! to.
 
 use burn::backend::Cube;
-#[cfg(feature = "wgsl")]
+#[cfg(any(feature = "wgsl", feature = "cuda"))]
 use burn::backend::tensor::FloatTensor;
 use burn_cubecl::CubeBackend;
 
 use super::{FusedGradients, FusedOps};
 #[cfg(feature = "wgsl")]
 use super::{attention, rms_norm, rotary, swiglu, wgsl::dense};
+#[cfg(feature = "cuda")]
+use super::{cublas, product};
 
-#[cfg(not(feature = "wgsl"))]
-impl FusedOps for CubeBackend {}
-
-#[cfg(feature = "wgsl")]
 impl FusedOps for CubeBackend {
+    #[cfg(feature = "cuda")]
+    fn frozen_product(x: FloatTensor<Self>, weight: FloatTensor<Self>) -> FloatTensor<Self> {
+        cublas::forward(&x, &weight).unwrap_or_else(|| product::reference::<Self>(x, weight))
+    }
+
+    #[cfg(feature = "cuda")]
+    fn frozen_product_backward(grad: FloatTensor<Self>, weight: FloatTensor<Self>) -> FloatTensor<Self> {
+        cublas::backward(&grad, &weight).unwrap_or_else(|| product::backward_reference::<Self>(grad, weight))
+    }
+
+    #[cfg(feature = "wgsl")]
     fn rms_norm(x: FloatTensor<Self>, gain: FloatTensor<Self>, eps: f64) -> FloatTensor<Self> {
         dense::rms_norm(&x, &gain, eps).unwrap_or_else(|| rms_norm::reference::<Self>(x, gain, eps))
     }
 
+    #[cfg(feature = "wgsl")]
     fn rotary(x: FloatTensor<Self>, cos: FloatTensor<Self>, sin: FloatTensor<Self>) -> FloatTensor<Self> {
         dense::rotary(&x, &cos, &sin).unwrap_or_else(|| rotary::reference::<Self>(x, cos, sin))
     }
 
+    #[cfg(feature = "wgsl")]
     fn swiglu(gate: FloatTensor<Self>, up: FloatTensor<Self>) -> FloatTensor<Self> {
         dense::swiglu(&gate, &up).unwrap_or_else(|| swiglu::reference::<Self>(gate, up))
     }
 
+    #[cfg(feature = "wgsl")]
     fn causal_attention(
         q: FloatTensor<Self>,
         k: FloatTensor<Self>,

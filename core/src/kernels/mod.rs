@@ -9,12 +9,17 @@
 //! This folder alone names concrete backends. The crate's features `flex`, `cube` and `fusion` must be those Burn is built
 //! with: on a backend that is not listed here an operation panics.
 
+pub mod anatomy;
 pub mod attention;
 pub mod cross_entropy;
 #[cfg(feature = "cube")]
 mod cube;
+#[cfg(feature = "cuda")]
+pub mod cublas;
 #[cfg(feature = "flex")]
 mod flex;
+pub mod low_rank;
+pub mod product;
 pub mod rms_norm;
 pub mod rotary;
 pub mod swiglu;
@@ -50,6 +55,29 @@ pub trait FusedOps: Backend {
     #[fusion(default)]
     fn swiglu(gate: FloatTensor<Self>, up: FloatTensor<Self>) -> FloatTensor<Self> {
         swiglu::reference::<Self>(gate, up)
+    }
+
+    /// See [`product::frozen_product`].
+    #[fusion(dtype = x, shape = product::forward_shape(x, weight))]
+    fn frozen_product(x: FloatTensor<Self>, weight: FloatTensor<Self>) -> FloatTensor<Self> {
+        product::reference::<Self>(x, weight)
+    }
+
+    /// Gradient of [`frozen_product`](Self::frozen_product) of `x`; here, because a device may have a body of its own.
+    #[fusion(dtype = grad, shape = product::backward_shape(grad, weight))]
+    fn frozen_product_backward(grad: FloatTensor<Self>, weight: FloatTensor<Self>) -> FloatTensor<Self> {
+        product::backward_reference::<Self>(grad, weight)
+    }
+
+    /// See [`low_rank::low_rank`].
+    #[fusion(default)]
+    fn low_rank(
+        x: FloatTensor<Self>,
+        a: FloatTensor<Self>,
+        b: FloatTensor<Self>,
+        scale: f64,
+    ) -> FloatTensor<Self> {
+        low_rank::reference::<Self>(x, a, b, scale)
     }
 
     /// See [`attention::causal_attention`].
@@ -137,7 +165,9 @@ mod gradients {
     use burn::backend::autodiff::checkpoint::strategy::CheckpointStrategy;
     use burn::backend::tensor::{FloatTensor, IntTensor};
 
-    use super::{FusedGradients, FusedOps, attention, cross_entropy, rms_norm, rotary, swiglu};
+    use super::{
+        FusedGradients, FusedOps, attention, cross_entropy, low_rank, product, rms_norm, rotary, swiglu,
+    };
 
     impl<B: FusedOps + FusedGradients, C: CheckpointStrategy> FusedOps for Autodiff<B, C> {
         fn rms_norm(x: FloatTensor<Self>, gain: FloatTensor<Self>, eps: f64) -> FloatTensor<Self> {
@@ -150,6 +180,19 @@ mod gradients {
 
         fn swiglu(gate: FloatTensor<Self>, up: FloatTensor<Self>) -> FloatTensor<Self> {
             swiglu::gradient::tracked::<B, C>(gate, up)
+        }
+
+        fn frozen_product(x: FloatTensor<Self>, weight: FloatTensor<Self>) -> FloatTensor<Self> {
+            product::gradient::tracked::<B, C>(x, weight)
+        }
+
+        fn low_rank(
+            x: FloatTensor<Self>,
+            a: FloatTensor<Self>,
+            b: FloatTensor<Self>,
+            scale: f64,
+        ) -> FloatTensor<Self> {
+            low_rank::gradient::tracked::<B, C>(x, a, b, scale)
         }
 
         fn causal_attention(

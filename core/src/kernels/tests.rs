@@ -7,6 +7,8 @@ use burn::tensor::{DType, Device, Int, Tensor, TensorData};
 
 use super::attention::{self, causal_attention};
 use super::cross_entropy::{self, cross_entropy, projected_cross_entropy};
+use super::low_rank::{self, low_rank};
+use super::product::{self, frozen_product};
 use super::rms_norm::{self, rms_norm};
 use super::rotary::{self, rotary};
 use super::swiglu::{self, swiglu};
@@ -155,6 +157,46 @@ fn swiglu_equals_its_reference() {
         let (dg, du) = swiglu::backward_reference::<Flex>(gate, up, grad);
         close("swiglu, reference gradient of gate", &flat(untracked::<1>(dg)), &expected[1]);
         close("swiglu, reference gradient of up", &flat(untracked::<1>(du)), &expected[2]);
+    }
+}
+
+#[test]
+fn products_of_frozen_weights_equal_their_reference() {
+    for (rows, d_in, d_out) in [(1, 1, 1), (3, 31, 5), (130, 33, 67)] {
+        let weight = |device: &Device| row(numbers(d_out * d_in, 7), device).reshape([d_out, d_in]);
+        let inputs = [numbers(rows * d_in, 1)];
+        let fused = |[x]: [Tensor<1>; 1]| {
+            let weight = weight(&x.device());
+            frozen_product(x.reshape([rows, d_in]), weight).flatten(0, 1)
+        };
+        let reference = |[x]: [Tensor<1>; 1]| {
+            let weight = weight(&x.device());
+            x.reshape([rows, d_in]).matmul(weight.transpose()).flatten(0, 1)
+        };
+        let expected = agree("frozen_product", &inputs, fused, reference);
+        let grad = row(numbers(rows * d_out, 99), &device()).reshape([rows, d_out]);
+        let dx = product::backward_reference::<Flex>(plain(grad), plain(weight(&device())));
+        close("frozen_product, reference gradient", &flat(untracked::<2>(dx)), &expected[1]);
+    }
+}
+
+#[test]
+fn low_rank_products_equal_their_reference() {
+    for (rows, d_in, d_out, r) in [(1, 1, 1, 1), (3, 31, 5, 2), (130, 33, 67, 4)] {
+        let inputs = [numbers(rows * d_in, 1), numbers(r * d_in, 2), numbers(d_out * r, 3)];
+        let matrices = |[x, a, b]: [Tensor<1>; 3]| {
+            (x.reshape([rows, d_in]), a.reshape([r, d_in]), b.reshape([d_out, r]))
+        };
+        let fused = |inputs: [Tensor<1>; 3]| {
+            let (x, a, b) = matrices(inputs);
+            low_rank(x, a, b, 0.75).flatten(0, 1)
+        };
+        let reference = |inputs: [Tensor<1>; 3]| {
+            let (x, a, b) = matrices(inputs);
+            let y = low_rank::reference::<Tracked>(tracked(x), tracked(a), tracked(b), 0.75);
+            Tensor::<2>::from_primitive::<Tracked>(y).flatten(0, 1)
+        };
+        agree("low_rank", &inputs, fused, reference);
     }
 }
 

@@ -14,6 +14,7 @@ use super::config::refuse;
 use super::part::{Membership, Part};
 use crate::config::LLAMA_TARGETS;
 use crate::error::Error;
+use crate::kernels::low_rank::low_rank;
 use crate::model::dropout::dropped;
 use crate::params::ParamMut;
 
@@ -165,11 +166,9 @@ impl Lora {
         let dtype = x.dtype();
         let mut dims = x.dims();
         let x = dropped(x, self.dropout_prob).flatten::<2>(0, N.saturating_sub(2));
-        let a = self.a.val().cast(dtype).transpose();
-        let b = self.b.val().cast(dtype).transpose();
-        dims[N - 1] = b.dims()[1];
-        let low = burn::tensor::module::linear(x, a, None) * self.scale; // [.., R]
-        burn::tensor::module::linear(low, b, None).reshape(dims)
+        let (a, b) = (self.a.val().cast(dtype), self.b.val().cast(dtype));
+        dims[N - 1] = b.dims()[0];
+        low_rank(x, a, b, self.scale).reshape(dims)
     }
 
     /// `y`, the output for `x`, with this adapter's part added to the rows of the batch it acts on.

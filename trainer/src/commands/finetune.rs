@@ -43,9 +43,11 @@ pub fn run(args: &Train, common: &Common) -> Result<()> {
 
 /// The command without its printing.
 pub(crate) fn finetune(recipe: &Recipe, common: &Common, options: &RunOptions<'_>) -> Result<Outcome> {
-    let RunOptions { title, resume, overwrite, brief, watch, .. } = *options;
+    let RunOptions { title, resume, overwrite, brief, watch, ranks, .. } = *options;
     let opened = common.device.open()?;
-    RunFolder::check(recipe, resume, overwrite)?;
+    if ranks.leads() {
+        RunFolder::check(recipe, resume, overwrite)?;
+    }
     let dtype = recipe.dtype.unwrap_or(opened.dtype).burn();
     let device = opened.device.clone().autodiff();
     let task_path = recipe.task.as_ref().expect("a valid downstream recipe names a task");
@@ -102,8 +104,12 @@ pub(crate) fn finetune(recipe: &Recipe, common: &Common, options: &RunOptions<'_
         seed: recipe.seed,
         device: &device,
         watch,
+        ranks,
     };
     let summary = train(&job, &mut model, &folder)?;
+    if !folder.is_ours() {
+        return Ok(Outcome { run: folder.path, adapters: Vec::new(), trainable, summary });
+    }
     let _saving = Stage::begin(&format!("{title}: saving"));
     let mut origin = Origin { base_fingerprint: fingerprint.clone(), last_position, ..Origin::default() };
     let task_type = TaskType::SequenceClassification;

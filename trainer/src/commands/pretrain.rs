@@ -36,9 +36,11 @@ pub fn run(args: &Train, common: &Common) -> Result<()> {
 
 /// The command without its printing.
 pub(crate) fn pretrain(recipe: &Recipe, common: &Common, options: &RunOptions<'_>) -> Result<Outcome> {
-    let RunOptions { title, resume, overwrite, brief, watch, .. } = *options;
+    let RunOptions { title, resume, overwrite, brief, watch, ranks, .. } = *options;
     let opened = common.device.open()?;
-    RunFolder::check(recipe, resume, overwrite)?;
+    if ranks.leads() {
+        RunFolder::check(recipe, resume, overwrite)?;
+    }
     let dtype = recipe.dtype.unwrap_or(opened.dtype).burn();
     let device = opened.device.autodiff();
     let reading = Stage::begin(&format!("{title}: reading notes and base"));
@@ -80,8 +82,12 @@ pub(crate) fn pretrain(recipe: &Recipe, common: &Common, options: &RunOptions<'_
         seed: recipe.seed,
         device: &device,
         watch,
+        ranks,
     };
     let summary = train(&job, &mut model, &folder)?;
+    if !folder.is_ours() {
+        return Ok(Outcome { run: folder.path, adapters: Vec::new(), trainable, summary });
+    }
     let _saving = Stage::begin(&format!("{title}: saving"));
     let adapters = match recipe.method {
         Method::Full => {

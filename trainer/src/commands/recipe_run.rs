@@ -12,6 +12,7 @@ use crate::console;
 use crate::error::{Error, Result};
 use crate::recipe::{Purpose, Recipe};
 use crate::training::interrupt;
+use crate::training::ranks::{self, Ranks};
 use crate::training::run::{RunFolder, Summary, Watch};
 
 /// Reads the recipe of a training command, hands it to `train` and prints what came of it.
@@ -24,6 +25,7 @@ pub(super) fn run(
     let mut recipe = Recipe::read(&args.recipe, &args.overrides, purpose)?;
     recipe.seed = common.seed.unwrap_or(recipe.seed);
     interrupt::listen();
+    let ranks = ranks::join()?;
     let title = match purpose {
         Purpose::Pretrain => "pretrain",
         Purpose::Finetune => "finetune",
@@ -35,12 +37,16 @@ pub(super) fn run(
         overwrite: args.overwrite,
         brief: false,
         watch: None,
+        ranks,
     };
     let outcome = train(&recipe, common, &options).inspect_err(|error| {
         if matches!(error, Error::Interrupted { .. }) {
             console::note("the run is saved: continue with --resume");
         }
     })?;
+    if !ranks.leads() {
+        return Ok(());
+    }
     if common.json {
         return print_json(&outcome);
     }
@@ -74,6 +80,8 @@ pub(crate) struct RunOptions<'a> {
     pub(super) brief: bool,
     /// Who looks at it after each epoch.
     pub(super) watch: Option<&'a dyn Watch>,
+    /// Who trains with this process.
+    pub(super) ranks: Ranks,
 }
 
 impl<'a> RunOptions<'a> {
@@ -86,16 +94,20 @@ impl<'a> RunOptions<'a> {
             overwrite: false,
             brief: true,
             watch: None,
+            ranks: Ranks::ALONE,
         }
     }
 
     /// Opens the folder of a run on the base with this fingerprint.
     pub(super) fn open(&self, recipe: &Recipe, base_fingerprint: &str) -> Result<RunFolder> {
-        let folder = if self.accept_changed_recipe {
+        let folder = if !self.ranks.leads() {
+            RunFolder::follow(recipe, self.resume || self.accept_changed_recipe)
+        } else if self.accept_changed_recipe {
             RunFolder::reopen(recipe, true)?
         } else {
             RunFolder::open(recipe, self.resume, self.overwrite)?
         };
+        self.ranks.barrier()?; // the folder is there for all
         Ok(folder.on_base(base_fingerprint))
     }
 }

@@ -7,6 +7,7 @@ pub(crate) mod interrupt;
 pub(crate) mod log;
 pub mod objective;
 pub(crate) mod progress;
+pub mod ranks;
 pub(crate) mod run;
 pub mod schedule;
 pub mod step;
