@@ -15,6 +15,7 @@ cargo xtask browser  the page in headless Chromium, long on a software GPU; what
 cargo xtask serve    builds the page and serves it, with a bundle of the demo, on this machine only
                      [--demo DIR] folder of `clinlora demo`, run if it is not there  [--bundle DIR] another bundle
                      [--release] small and slow to build  [--port N] instead of 8080
+cargo xtask mpi      trains with two processes through MPI, installing it first; also the job script of SLURM
 cargo xtask size     builds the page as it is published and weighs it
 cargo xtask check    formatting, lints (native and wasm), each feature by itself, licences";
 
@@ -24,6 +25,7 @@ fn main() -> ExitCode {
         ["test"] => suites::test(),
         ["browser", ..] => suites::browser(&arguments[1..]),
         ["check"] => suites::check(),
+        ["mpi"] => suites::mpi(),
         ["serve", ..] => page::Serve::parse(&arguments[1..]).and_then(page::Serve::run),
         ["size"] => page::size(),
         [] | ["help" | "--help" | "-h"] => {

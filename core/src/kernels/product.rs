@@ -24,6 +24,18 @@ pub fn frozen_product(x: Tensor<2>, weight: Tensor<2>) -> Tensor<2> {
     })
 }
 
+/// The gradient of `x` in [`frozen_product`], `grad·weight`, by itself: for measuring it.
+///
+/// # Shapes
+/// - `grad`: `[N, d_out]`
+/// - `weight`: `[d_out, d_in]`
+/// - result: `[N, d_in]`
+#[must_use]
+pub fn frozen_product_backward(grad: Tensor<2>, weight: Tensor<2>) -> Tensor<2> {
+    let (grad, weight) = (grad.into_dispatch(), weight.into_dispatch());
+    Tensor::from_dispatch(Dispatch::frozen_product_backward(grad, weight))
+}
+
 /// Shape of `x·weightᵀ`.
 #[cfg(feature = "fusion")]
 pub(super) fn forward_shape(x: &Shape, weight: &Shape) -> Shape {

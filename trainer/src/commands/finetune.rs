@@ -15,7 +15,7 @@ use clinlora_core::peft::store::TaskType;
 use clinlora_core::tokenizer::Tokenizer;
 use clinlora_core::weights::RandomWeights;
 
-use super::recipe_run::{self, Outcome, RunOptions, print_report};
+use super::recipe_run::{self, Outcome, RunOptions, Shape, print_report};
 use super::stack::reading_at;
 use crate::cli::{Common, Train};
 use crate::console;
@@ -30,7 +30,7 @@ use crate::model_card::{self, Facts};
 use crate::recipe::{Method, Pooling, Purpose, Recipe};
 use crate::training::objective::Classification;
 use crate::training::progress::Stage;
-use crate::training::run::{Job, RunFolder, train};
+use crate::training::run::{Job, RunFolder};
 use crate::training::schedule::RateFactors;
 
 /// Trains a head on a task, and whichever adapters of the stack are trainable.
@@ -106,7 +106,8 @@ pub(crate) fn finetune(recipe: &Recipe, common: &Common, options: &RunOptions<'_
         watch,
         ranks,
     };
-    let summary = train(&job, &mut model, &folder)?;
+    let shape = Shape { config: &base.config, stack: &stack, dtype, labels: task.labels.len() };
+    let summary = recipe_run::train(&job, &mut model, &folder, recipe, &shape)?;
     if !folder.is_ours() {
         return Ok(Outcome { run: folder.path, adapters: Vec::new(), trainable, summary });
     }

@@ -6,6 +6,7 @@ pub(crate) mod floor;
 pub(crate) mod interrupt;
 pub(crate) mod log;
 pub mod objective;
+pub(crate) mod products;
 pub(crate) mod progress;
 pub mod ranks;
 pub(crate) mod run;
