@@ -9,8 +9,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 pub enum Kind {
     /// Products with weights that are not trained.
     Product,
-    /// Products with the factors of a LoRA.
-    LowRank,
+    /// Products with what is trained: the factors of a LoRA, or a weight itself.
+    TrainedProduct,
     /// Attention between tokens.
     Attention,
     /// Norms.

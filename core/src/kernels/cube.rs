@@ -1,7 +1,9 @@
-//! Bodies for GPUs: the WGSL kernels where a device takes them, cuBLASLt where a device has it. Elsewhere the references run, fused by Burn where it is built
-//! to.
+//! Bodies for GPUs: the WGSL kernels where a device takes them, cuBLASLt where it is chosen. Elsewhere the references run,
+//! fused by Burn where it is built to.
 
 use burn::backend::Cube;
+#[cfg(feature = "cuda")]
+use burn::backend::ops::FloatTensorOps as _;
 #[cfg(any(feature = "wgsl", feature = "cuda"))]
 use burn::backend::tensor::FloatTensor;
 use burn_cubecl::CubeBackend;
@@ -10,17 +12,17 @@ use super::{FusedGradients, FusedOps};
 #[cfg(feature = "wgsl")]
 use super::{attention, rms_norm, rotary, swiglu, wgsl::dense};
 #[cfg(feature = "cuda")]
-use super::{cublas, product};
+use super::{cublas, projection};
 
 impl FusedOps for CubeBackend {
     #[cfg(feature = "cuda")]
-    fn frozen_product(x: FloatTensor<Self>, weight: FloatTensor<Self>) -> FloatTensor<Self> {
-        cublas::forward(&x, &weight).unwrap_or_else(|| product::reference::<Self>(x, weight))
+    fn projection(x: FloatTensor<Self>, weight: FloatTensor<Self>) -> FloatTensor<Self> {
+        cublas::forward(&x, &weight).unwrap_or_else(|| projection::reference::<Self>(x, weight))
     }
 
     #[cfg(feature = "cuda")]
-    fn frozen_product_backward(grad: FloatTensor<Self>, weight: FloatTensor<Self>) -> FloatTensor<Self> {
-        cublas::backward(&grad, &weight).unwrap_or_else(|| product::backward_reference::<Self>(grad, weight))
+    fn plain_product(a: FloatTensor<Self>, b: FloatTensor<Self>) -> FloatTensor<Self> {
+        cublas::backward(&a, &b).unwrap_or_else(|| Self::float_matmul(a, b))
     }
 
     #[cfg(feature = "wgsl")]
@@ -49,4 +51,9 @@ impl FusedOps for CubeBackend {
 }
 
 /// `Cube` is the backend itself, or with the feature `fusion` its fused form.
-impl FusedGradients for Cube {}
+impl FusedGradients for Cube {
+    #[cfg(feature = "cuda")]
+    fn product(a: FloatTensor<Self>, b: FloatTensor<Self>) -> FloatTensor<Self> {
+        Self::plain_product(a, b)
+    }
+}

@@ -1,4 +1,4 @@
-//! Products of frozen weights through NVIDIA's cuBLASLt, which is opened at run time; without it, or where it is slower,
+//! A layer's products with its weight (`projection.rs`) through NVIDIA's cuBLASLt, which is opened at run time; without it, or where it is slower,
 //! Burn's own kernels stay.
 //!
 //! CubeCL hands out the address of a buffer (`Client::get_resource`) but not the stream its work is queued on
@@ -121,9 +121,11 @@ pub(super) fn forward(x: &CubeTensor, weight: &CubeTensor) -> Option<CubeTensor>
     product(x, weight, Form::Forward)
 }
 
-/// `grad·weight`, if this way is chosen and serves the tensors.
+/// `grad·weight`, if this way is chosen and serves the tensors. A transposed view stays with Burn, which reads it as it lies.
 pub(super) fn backward(grad: &CubeTensor, weight: &CubeTensor) -> Option<CubeTensor> {
-    product(grad, weight, Form::Backward)
+    let is_plain =
+        [grad, weight].iter().all(|tensor| tensor.shape().num_dims() == 2 && tensor.is_contiguous());
+    is_plain.then(|| product(grad, weight, Form::Backward)).flatten()
 }
 
 fn product(x: &CubeTensor, weight: &CubeTensor, form: Form) -> Option<CubeTensor> {
@@ -351,7 +353,7 @@ fn prepare(handle: lt_sys::cublasLtHandle_t, key: Key) -> Result<Prepared, lt::C
 mod tests {
     use burn::tensor::{Device, Distribution, Tensor};
 
-    use super::super::product::frozen_product;
+    use super::super::projection::projection;
     use super::*;
 
     /// Largest difference over the largest value.
@@ -374,7 +376,7 @@ mod tests {
                 let (x, weight, grad) = (draw([rows, d_in]), draw([d_out, d_in]), draw([rows, d_out]));
                 let step = || {
                     let x = x.clone().autodiff().require_grad();
-                    let y = frozen_product(x.clone(), weight.clone().autodiff());
+                    let y = projection(x.clone(), weight.clone().autodiff());
                     let gradients = (y.clone() * grad.clone().autodiff()).sum().backward();
                     [y.inner().cast(DType::F32), x.grad(&gradients).expect("tracked").cast(DType::F32)]
                 };

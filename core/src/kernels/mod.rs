@@ -18,8 +18,8 @@ mod cube;
 pub mod cublas;
 #[cfg(feature = "flex")]
 mod flex;
-pub mod low_rank;
-pub mod product;
+pub(crate) mod packed;
+pub mod projection;
 pub mod rms_norm;
 pub mod rotary;
 pub mod swiglu;
@@ -39,6 +39,29 @@ use burn::backend::{Backend, backend_extension};
     Autodiff: cfg(feature = "autodiff")
 )]
 pub trait FusedOps: Backend {
+    /// See [`projection::projection`].
+    #[fusion(dtype = x, shape = projection::shape(x, weight))]
+    fn projection(x: FloatTensor<Self>, weight: FloatTensor<Self>) -> FloatTensor<Self> {
+        projection::reference::<Self>(x, weight)
+    }
+
+    /// `a·b`; here and not among the gradients alone, because a device may have a body of its own.
+    #[fusion(dtype = a, shape = projection::product_shape(a, b))]
+    fn plain_product(a: FloatTensor<Self>, b: FloatTensor<Self>) -> FloatTensor<Self> {
+        Self::float_matmul(a, b)
+    }
+
+    /// See [`projection::adapted_projection`].
+    #[fusion(default)]
+    fn adapted_projection(
+        x: FloatTensor<Self>,
+        weight: FloatTensor<Self>,
+        a: FloatTensor<Self>,
+        b: FloatTensor<Self>,
+    ) -> FloatTensor<Self> {
+        projection::adapted_reference::<Self>(x, weight, a, b)
+    }
+
     /// See [`rms_norm::rms_norm`].
     #[fusion(default)]
     fn rms_norm(x: FloatTensor<Self>, gain: FloatTensor<Self>, eps: f64) -> FloatTensor<Self> {
@@ -55,29 +78,6 @@ pub trait FusedOps: Backend {
     #[fusion(default)]
     fn swiglu(gate: FloatTensor<Self>, up: FloatTensor<Self>) -> FloatTensor<Self> {
         swiglu::reference::<Self>(gate, up)
-    }
-
-    /// See [`product::frozen_product`].
-    #[fusion(dtype = x, shape = product::forward_shape(x, weight))]
-    fn frozen_product(x: FloatTensor<Self>, weight: FloatTensor<Self>) -> FloatTensor<Self> {
-        product::reference::<Self>(x, weight)
-    }
-
-    /// Gradient of [`frozen_product`](Self::frozen_product) of `x`; here, because a device may have a body of its own.
-    #[fusion(dtype = grad, shape = product::backward_shape(grad, weight))]
-    fn frozen_product_backward(grad: FloatTensor<Self>, weight: FloatTensor<Self>) -> FloatTensor<Self> {
-        product::backward_reference::<Self>(grad, weight)
-    }
-
-    /// See [`low_rank::low_rank`].
-    #[fusion(default)]
-    fn low_rank(
-        x: FloatTensor<Self>,
-        a: FloatTensor<Self>,
-        b: FloatTensor<Self>,
-        scale: f64,
-    ) -> FloatTensor<Self> {
-        low_rank::reference::<Self>(x, a, b, scale)
     }
 
     /// See [`attention::causal_attention`].
@@ -109,6 +109,16 @@ pub trait FusedOps: Backend {
 
 /// Gradients of [`FusedOps`], from the inputs and the gradient of the output. A body here is the reference.
 pub trait FusedGradients: Backend {
+    /// `a·b` of two matrices.
+    fn product(a: FloatTensor<Self>, b: FloatTensor<Self>) -> FloatTensor<Self> {
+        Self::float_matmul(a, b)
+    }
+
+    /// `onto + a·b` of matrices.
+    fn add_product(onto: FloatTensor<Self>, a: FloatTensor<Self>, b: FloatTensor<Self>) -> FloatTensor<Self> {
+        Self::float_add(onto, Self::float_matmul(a, b))
+    }
+
     /// Of the input.
     fn rms_norm_x_backward(
         x: FloatTensor<Self>,
@@ -165,11 +175,22 @@ mod gradients {
     use burn::backend::autodiff::checkpoint::strategy::CheckpointStrategy;
     use burn::backend::tensor::{FloatTensor, IntTensor};
 
-    use super::{
-        FusedGradients, FusedOps, attention, cross_entropy, low_rank, product, rms_norm, rotary, swiglu,
-    };
+    use super::{FusedGradients, FusedOps, attention, cross_entropy, projection, rms_norm, rotary, swiglu};
 
     impl<B: FusedOps + FusedGradients, C: CheckpointStrategy> FusedOps for Autodiff<B, C> {
+        fn projection(x: FloatTensor<Self>, weight: FloatTensor<Self>) -> FloatTensor<Self> {
+            projection::gradient::tracked::<B, C>(x, weight)
+        }
+
+        fn adapted_projection(
+            x: FloatTensor<Self>,
+            weight: FloatTensor<Self>,
+            a: FloatTensor<Self>,
+            b: FloatTensor<Self>,
+        ) -> FloatTensor<Self> {
+            projection::gradient::adapted::<B, C>(x, weight, a, b)
+        }
+
         fn rms_norm(x: FloatTensor<Self>, gain: FloatTensor<Self>, eps: f64) -> FloatTensor<Self> {
             rms_norm::gradient::tracked::<B, C>(x, gain, eps)
         }
@@ -180,19 +201,6 @@ mod gradients {
 
         fn swiglu(gate: FloatTensor<Self>, up: FloatTensor<Self>) -> FloatTensor<Self> {
             swiglu::gradient::tracked::<B, C>(gate, up)
-        }
-
-        fn frozen_product(x: FloatTensor<Self>, weight: FloatTensor<Self>) -> FloatTensor<Self> {
-            product::gradient::tracked::<B, C>(x, weight)
-        }
-
-        fn low_rank(
-            x: FloatTensor<Self>,
-            a: FloatTensor<Self>,
-            b: FloatTensor<Self>,
-            scale: f64,
-        ) -> FloatTensor<Self> {
-            low_rank::gradient::tracked::<B, C>(x, a, b, scale)
         }
 
         fn causal_attention(

@@ -7,8 +7,7 @@ use burn::tensor::{DType, Device, Int, Tensor, TensorData};
 
 use super::attention::{self, causal_attention};
 use super::cross_entropy::{self, cross_entropy, projected_cross_entropy};
-use super::low_rank::{self, low_rank};
-use super::product::{self, frozen_product};
+use super::projection::{self, adapted_projection, projection};
 use super::rms_norm::{self, rms_norm};
 use super::rotary::{self, rotary};
 use super::swiglu::{self, swiglu};
@@ -95,6 +94,79 @@ fn agree<const K: usize>(
 }
 
 #[test]
+fn projection_equals_its_reference() {
+    for (rows, depth, width) in [(1, 1, 1), (5, 31, 33), (130, 67, 257)] {
+        let inputs = [numbers(rows * depth, 1), numbers(width * depth, 2)];
+        let shape = |[x, weight]: [Tensor<1>; 2]| (x.reshape([rows, depth]), weight.reshape([width, depth]));
+        let fused = |inputs| {
+            let (x, weight) = shape(inputs);
+            projection(x, weight).flatten(0, 1)
+        };
+        let reference = |inputs| {
+            let (x, weight) = shape(inputs);
+            let y = projection::reference::<Tracked>(tracked(x), tracked(weight));
+            Tensor::<2>::from_primitive::<Tracked>(y).flatten(0, 1)
+        };
+        agree("projection", &inputs, fused, reference);
+    }
+}
+
+/// Shapes of `x`, weight, `A` and `B` for this many rows, input, output and rank.
+fn adapted([rows, depth, width, rank]: [usize; 4], [x, weight, a, b]: [Tensor<1>; 4]) -> [Tensor<2>; 4] {
+    [
+        x.reshape([rows, depth]),
+        weight.reshape([width, depth]),
+        a.reshape([rank, depth]),
+        b.reshape([width, rank]),
+    ]
+}
+
+fn adapted_inputs([rows, depth, width, rank]: [usize; 4]) -> [Vec<f32>; 4] {
+    [numbers(rows * depth, 1), numbers(width * depth, 2), numbers(rank * depth, 3), numbers(width * rank, 4)]
+}
+
+#[test]
+fn adapted_projection_equals_its_reference() {
+    for sizes in [[1, 1, 1, 1], [5, 31, 33, 3], [130, 67, 57, 17]] {
+        let fused = |inputs| {
+            let [x, weight, a, b] = adapted(sizes, inputs);
+            adapted_projection(x, weight, a, b).flatten(0, 1)
+        };
+        let reference = |inputs| {
+            let [x, weight, a, b] = adapted(sizes, inputs).map(tracked);
+            let y = projection::adapted_reference::<Tracked>(x, weight, a, b);
+            Tensor::<2>::from_primitive::<Tracked>(y).flatten(0, 1)
+        };
+        agree("adapted_projection", &adapted_inputs(sizes), fused, reference);
+    }
+}
+
+#[test]
+fn whatever_is_trained_of_an_adapted_projection_gets_the_same_gradient() {
+    let sizes = [7, 5, 6, 2];
+    let inputs = adapted_inputs(sizes);
+    let gradients = |trained: [bool; 4]| {
+        let device = device();
+        let mut leaves = inputs.each_ref().map(|values| row(values.clone(), &device));
+        for (leaf, trained) in leaves.iter_mut().zip(trained) {
+            *leaf = leaf.clone().set_require_grad(trained);
+        }
+        let [x, weight, a, b] = adapted(sizes, leaves.clone());
+        let y = adapted_projection(x, weight, a, b).flatten::<1>(0, 1);
+        let weights = row(numbers(y.dims()[0], 99), &device);
+        let gradients = (y * weights).sum().backward();
+        leaves.map(|leaf| leaf.grad(&gradients).map(flat))
+    };
+    let all = gradients([true; 4]);
+    for trained in 1..15u8 {
+        let trained = [0, 1, 2, 3].map(|bit| trained >> bit & 1 == 1);
+        for ((some, all), trained) in gradients(trained).iter().zip(&all).zip(trained) {
+            assert_eq!(some.as_ref(), all.as_ref().filter(|_| trained), "where {trained:?} is trained");
+        }
+    }
+}
+
+#[test]
 fn rms_norm_equals_its_reference() {
     for (rows, width) in [(1, 1), (3, 31), (7, 33), (130, 257)] {
         let inputs = [numbers(rows * width, 1), numbers(width, 2)];
@@ -157,46 +229,6 @@ fn swiglu_equals_its_reference() {
         let (dg, du) = swiglu::backward_reference::<Flex>(gate, up, grad);
         close("swiglu, reference gradient of gate", &flat(untracked::<1>(dg)), &expected[1]);
         close("swiglu, reference gradient of up", &flat(untracked::<1>(du)), &expected[2]);
-    }
-}
-
-#[test]
-fn products_of_frozen_weights_equal_their_reference() {
-    for (rows, d_in, d_out) in [(1, 1, 1), (3, 31, 5), (130, 33, 67)] {
-        let weight = |device: &Device| row(numbers(d_out * d_in, 7), device).reshape([d_out, d_in]);
-        let inputs = [numbers(rows * d_in, 1)];
-        let fused = |[x]: [Tensor<1>; 1]| {
-            let weight = weight(&x.device());
-            frozen_product(x.reshape([rows, d_in]), weight).flatten(0, 1)
-        };
-        let reference = |[x]: [Tensor<1>; 1]| {
-            let weight = weight(&x.device());
-            x.reshape([rows, d_in]).matmul(weight.transpose()).flatten(0, 1)
-        };
-        let expected = agree("frozen_product", &inputs, fused, reference);
-        let grad = row(numbers(rows * d_out, 99), &device()).reshape([rows, d_out]);
-        let dx = product::backward_reference::<Flex>(plain(grad), plain(weight(&device())));
-        close("frozen_product, reference gradient", &flat(untracked::<2>(dx)), &expected[1]);
-    }
-}
-
-#[test]
-fn low_rank_products_equal_their_reference() {
-    for (rows, d_in, d_out, r) in [(1, 1, 1, 1), (3, 31, 5, 2), (130, 33, 67, 4)] {
-        let inputs = [numbers(rows * d_in, 1), numbers(r * d_in, 2), numbers(d_out * r, 3)];
-        let matrices = |[x, a, b]: [Tensor<1>; 3]| {
-            (x.reshape([rows, d_in]), a.reshape([r, d_in]), b.reshape([d_out, r]))
-        };
-        let fused = |inputs: [Tensor<1>; 3]| {
-            let (x, a, b) = matrices(inputs);
-            low_rank(x, a, b, 0.75).flatten(0, 1)
-        };
-        let reference = |inputs: [Tensor<1>; 3]| {
-            let (x, a, b) = matrices(inputs);
-            let y = low_rank::reference::<Tracked>(tracked(x), tracked(a), tracked(b), 0.75);
-            Tensor::<2>::from_primitive::<Tracked>(y).flatten(0, 1)
-        };
-        agree("low_rank", &inputs, fused, reference);
     }
 }
 

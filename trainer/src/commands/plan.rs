@@ -170,6 +170,7 @@ impl Ground<'_> {
         let before = device::reset_peak(&self.plain);
         let base = BaseFolder::open(base_path)?;
         base.check_max_tokens(recipe.max_tokens)?;
+        base.check_recompute(recipe.training.recompute)?;
         let (backbone, fingerprint) = base.backbone(&device, self.dtype)?;
         let mut head_weights = RandomWeights::new(self.seed, &device, DType::F32);
         let mut model = Classifier::build(backbone, &base.config, task.labels.len(), &mut head_weights);
@@ -200,7 +201,9 @@ impl Ground<'_> {
         labels: usize,
     ) -> Result<Arithmetic> {
         let adapters = adapters.map(|(config, trainable)| Planned { config: config.clone(), trainable });
-        Arithmetic::new(config, adapters.collect(), self.recipe.method == Method::Full, self.dtype, labels)
+        let full = self.recipe.method == Method::Full;
+        let arithmetic = Arithmetic::new(config, adapters.collect(), full, self.dtype, labels)?;
+        Ok(arithmetic.recomputing(self.recipe.training.recompute))
     }
 
     fn caught<T>(&self, arithmetic: &Arithmetic, run: impl FnOnce() -> Result<T>) -> Result<T> {

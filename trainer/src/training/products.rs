@@ -74,7 +74,7 @@ pub(crate) fn choose(device: &Device, dtype: DType, rows: usize, width: usize) -
 /// Of both products, after a first round in which kernels are compiled.
 fn time(device: &Device, dtype: DType, [rows, width]: [usize; 2], way: Way) -> Duration {
     use burn::tensor::{Distribution, Tensor};
-    use clinlora_core::kernels::product::{frozen_product, frozen_product_backward};
+    use clinlora_core::kernels::projection::{plain_product, projection};
 
     take(way);
     let draw = |shape: [usize; 2]| {
@@ -84,8 +84,8 @@ fn time(device: &Device, dtype: DType, [rows, width]: [usize; 2], way: Way) -> D
     let round = |count: usize| {
         let started = Instant::now();
         for _ in 0..count {
-            let _ = frozen_product(x.clone(), weight.clone());
-            let _ = frozen_product_backward(x.clone(), weight.clone());
+            let _ = projection(x.clone(), weight.clone());
+            let _ = plain_product(x.clone(), weight.clone());
         }
         match device.sync() {
             Ok(()) => started.elapsed(),

@@ -30,7 +30,7 @@ impl Part {
     fn name(self) -> &'static str {
         match self {
             Self::Kind(Kind::Product) => "frozen products",
-            Self::Kind(Kind::LowRank) => "LoRA",
+            Self::Kind(Kind::TrainedProduct) => "products with LoRA factors",
             Self::Kind(Kind::Attention) => "attention",
             Self::Kind(Kind::Norm) => "norms",
             Self::Kind(Kind::Rotary) => "rotary",

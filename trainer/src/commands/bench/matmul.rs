@@ -4,7 +4,7 @@
 use std::time::{Duration, Instant};
 
 use burn::tensor::{DType, Device, Distribution, Tensor};
-use clinlora_core::kernels::product::{frozen_product, frozen_product_backward};
+use clinlora_core::kernels::projection::{plain_product, projection};
 use serde::Serialize;
 
 use super::median;
@@ -58,8 +58,8 @@ pub(super) fn measure(options: &MatmulOptions, seed: u64, plain: &Device, dtype:
             let (x, weight, grad) = (draw([rows, d_in]), draw([d_out, d_in]), draw([rows, d_out]));
             for form in ["forward", "backward"] {
                 let product = || match form {
-                    "forward" => frozen_product(x.clone(), weight.clone()),
-                    _ => frozen_product_backward(grad.clone(), weight.clone()),
+                    "forward" => projection(x.clone(), weight.clone()),
+                    _ => plain_product(grad.clone(), weight.clone()),
                 };
                 products::take(Way::Burn);
                 let expected = product();
