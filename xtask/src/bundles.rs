@@ -97,7 +97,8 @@ impl Maker {
             let bundle = format!("trained-int{bits}");
             // Calibration levels what the adapters change: once without, once with.
             let tasks = tasks(bits == "8");
-            let mut export = vec!["export", "--model", "checkpoint", "--bits", bits, "--out", bundle.as_str()];
+            let mut export =
+                vec!["export", "--model", "checkpoint", "--bits", bits, "--out", bundle.as_str()];
             export.extend(tasks.iter().map(String::as_str));
             self.clinlora(&export)?;
             for adapters in ["off", "clinical", "all"] {
