@@ -1,6 +1,7 @@
 //! `cargo xtask VERB`: what a person types to set up, test and check the workspace.
 
 mod assemble;
+mod bench;
 mod bundles;
 mod page;
 mod server;
@@ -18,6 +19,8 @@ cargo xtask serve    builds the page and serves it, with a bundle of the demo, o
                      [--demo DIR] folder of `clinlora demo`, run if it is not there  [--bundle DIR] another bundle
                      [--release] small and slow to build  [--port N] instead of 8080
 cargo xtask size     builds the page as it is published and weighs it
+cargo xtask bench web  times the engine in headless Chromium and natively, beside a plain product and the fixed peer
+                     [--checked] quick to build  [--seconds N] for each case  [--lengths 32,128] of notes, tokens
 cargo xtask check    formatting, lints (native and wasm), each feature by itself, licences";
 
 fn main() -> ExitCode {
@@ -30,6 +33,7 @@ fn main() -> ExitCode {
         ["check"] => suites::check(),
         ["serve", ..] => page::Serve::parse(&arguments[1..]).and_then(page::Serve::run),
         ["size"] => page::size(),
+        ["bench", "web", ..] => bench::Web::parse(&arguments[2..]).and_then(bench::Web::run),
         [] | ["help" | "--help" | "-h"] => {
             println!("{HELP}");
             Ok(())

@@ -210,7 +210,7 @@ pub(super) fn read_codes(words: &[u32], bits: Bits) -> [i8; GROUP] {
 
 /// The f16 in the low (0) or high (1) half of a word.
 #[inline]
-pub(super) fn half_of(word: u32, half: usize) -> f32 {
+pub(crate) fn half_of(word: u32, half: usize) -> f32 {
     let bytes = word.to_le_bytes();
     f16::from_le_bytes([bytes[2 * half], bytes[2 * half + 1]]).to_f32()
 }

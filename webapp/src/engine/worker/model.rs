@@ -7,6 +7,7 @@ use std::rc::Rc;
 use burn::tensor::{Device, Tensor};
 use clinlora_core::Error;
 use clinlora_core::engine::{Adapters, Engine, Loader, Padding};
+use clinlora_core::explain::visible;
 use clinlora_core::tokenizer::Tokenizer;
 use clinlora_core::weights::bundle::{Bundle, ShardSource};
 use clinlora_webapp::engine::choice::{Found, choose};
@@ -252,11 +253,15 @@ impl Loaded {
         }
     }
 
-    /// Tokens of a note, and how many the tasks read at most.
-    pub(crate) fn count_tokens(&self, note: &str) -> Result<(usize, usize), Failure> {
-        let ids = self.tokenizer.encode(note, usize::MAX).map_err(|e| refuse(&e))?;
-        let limit = self.engine.borrow().tasks().map(|task| task.max_tokens).max();
-        Ok((ids.len(), limit.unwrap_or(0)))
+    /// Tokens of a note, how many the tasks read at most, and up to which byte that reaches.
+    pub(crate) fn count_tokens(&self, note: &str) -> Result<Event, Failure> {
+        let count = self.tokenizer.encode(note, usize::MAX).map_err(|e| refuse(&e))?.len();
+        let limit = self.engine.borrow().tasks().map(|task| task.max_tokens).max().unwrap_or(0);
+        let read_bytes = match count <= limit {
+            true => note.len(),
+            false => visible(&self.tokenizer, note, limit).map_err(|e| refuse(&e))?,
+        };
+        Ok(Event::Tokens { count, limit, read_bytes })
     }
 
     /// Fails if something has gone wrong on the device.
