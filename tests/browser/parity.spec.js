@@ -18,7 +18,7 @@ for (const bits of [4, 8]) {
   const bundle = `trained-int${bits}`;
   for (const device of ["gpu", "cpu"]) {
     test(`int${bits} on the ${device} gives what the native program gives`, async ({ engine }) => {
-      test.setTimeout(600_000);
+      test.setTimeout(1200_000);
       expect(NOTES.length).toBeGreaterThanOrEqual(50);
       const events = await engine.open(bundle, { device });
       expectDone(events);
