@@ -1,11 +1,11 @@
 //! The page.
 
 #[cfg(target_arch = "wasm32")]
-mod app;
+mod page;
 
 #[cfg(target_arch = "wasm32")]
 fn main() {
-    app::mount();
+    page::mount();
 }
 
 /// The page runs in a browser only; a native build exists so that the workspace compiles as one.

@@ -7,6 +7,7 @@ mod attention;
 mod cross_entropy;
 mod exp;
 pub(super) mod packed;
+mod product;
 mod rms_norm;
 mod rotary;
 mod rows;
@@ -15,12 +16,28 @@ mod simd;
 mod swiglu;
 
 use burn::backend::flex::{FlexTensor, Layout};
+use burn::backend::ops::FloatTensorOps;
 use burn::backend::tensor::{FloatTensor, IntTensor};
 use burn::backend::{Bytes, DType, Flex, Shape};
 
 use super::{FusedGradients, FusedOps};
+use product::{Matrix, Threads};
 
 impl FusedOps for Flex {
+    fn projection(x: FloatTensor<Self>, weight: FloatTensor<Self>) -> FloatTensor<Self> {
+        Self::product(x, weight.transpose(0, 1))
+    }
+
+    fn adapted_projection(
+        x: FloatTensor<Self>,
+        weight: FloatTensor<Self>,
+        a: FloatTensor<Self>,
+        b: FloatTensor<Self>,
+    ) -> FloatTensor<Self> {
+        let low = Self::projection(x.clone(), a);
+        Self::add_product(Self::projection(x, weight), low, b.transpose(0, 1))
+    }
+
     fn rms_norm(x: FloatTensor<Self>, gain: FloatTensor<Self>, eps: f64) -> FloatTensor<Self> {
         match are_f32(&[&x, &gain]) {
             true => rms_norm::forward(&x, &gain, eps),
@@ -76,6 +93,24 @@ impl FusedOps for Flex {
 }
 
 impl FusedGradients for Flex {
+    fn product(a: FloatTensor<Self>, b: FloatTensor<Self>) -> FloatTensor<Self> {
+        if !are_f32(&[&a, &b]) {
+            return Self::float_matmul(a, b);
+        }
+        let dims = [a.layout().shape()[0], b.layout().shape()[1]];
+        tensor(product::product(Matrix::of(&a), Matrix::of(&b), Threads::All), &dims)
+    }
+
+    /// `onto` is written over where nothing else holds it.
+    fn add_product(onto: FloatTensor<Self>, a: FloatTensor<Self>, b: FloatTensor<Self>) -> FloatTensor<Self> {
+        if !are_f32(&[&onto, &a, &b]) {
+            return Self::float_add(onto, Self::float_matmul(a, b));
+        }
+        let mut onto = contiguous(onto);
+        product::add_product(Matrix::of(&a), Matrix::of(&b), onto.storage_mut::<f32>(), Threads::All);
+        onto
+    }
+
     fn rms_norm_x_backward(
         x: FloatTensor<Self>,
         gain: FloatTensor<Self>,
