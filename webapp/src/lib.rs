@@ -9,7 +9,7 @@
 //! [`about`] is what a bundle says of itself, [`risk`] and [`operating`] put its numbers into words, [`note`] is what is read,
 //! [`codes`] are lists of diagnoses and procedures, [`out`] and [`feedback`] what is exported and kept,
 //! [`samples`] notes to try; [`reasons`] are what drove an outcome, [`trial`] is what-if changes with a way back, [`compare`] sets
-//! predictions beside each other.
+//! predictions beside each other; [`policy`] is what the browser forbids the page.
 
 pub mod about;
 pub mod codes;
@@ -20,6 +20,7 @@ pub mod marks;
 pub mod note;
 pub mod operating;
 pub mod out;
+pub mod policy;
 pub mod reasons;
 pub mod risk;
 pub mod samples;

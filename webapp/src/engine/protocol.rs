@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 /// Changes with every change of the messages, so that an old page kept by the browser never talks to a new worker.
-pub const PROTOCOL: u32 = 2;
+pub const PROTOCOL: u32 = 3;
 
 /// A request of the page.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -88,6 +88,8 @@ pub enum Command {
         #[serde(default)]
         address: Option<String>,
     },
+    /// Tells what the worker has asked the network for; answered at once, whatever is being computed.
+    Requests,
 }
 
 /// Where a bundle is.
@@ -218,6 +220,11 @@ pub enum Event {
         /// What this page may store in all.
         quota_bytes: u64,
     },
+    /// What the worker has asked the network for since it was started, as the browser recorded it.
+    Requests {
+        /// In the order of asking.
+        asked: Vec<Asked>,
+    },
     /// The device was lost; the model is loaded again on a new one and the request repeated, once.
     Recovering {
         /// What the browser said.
@@ -271,6 +278,9 @@ pub struct Adapter {
     pub binding_bytes: u64,
     /// The largest buffer.
     pub buffer_bytes: u64,
+    /// Kernels that gave a wrong answer here at the start, by name; slower ones run in their place.
+    #[serde(default)]
+    pub refused_kernels: Vec<String>,
 }
 
 /// Why a model runs on the CPU.
@@ -289,6 +299,8 @@ pub enum CpuReason {
     NoDevice,
     /// The adapter is a program on the same CPU, only slower.
     SoftwareAdapter,
+    /// The GPU computed wrong numbers when it was tried.
+    WrongAnswers,
 }
 
 /// What a model says of one task.
@@ -315,6 +327,15 @@ pub struct Effect {
     pub log_odds: f64,
     /// Calibrated probability with the part, less that without it.
     pub probability: f64,
+}
+
+/// A request to the network, or to what the browser keeps of it.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Asked {
+    /// The address.
+    pub address: String,
+    /// When it was asked for, in milliseconds since 1970.
+    pub time_ms: f64,
 }
 
 /// A stored bundle.
@@ -507,6 +528,7 @@ mod tests {
             Command::Cancel { request: u64::MAX },
             Command::Storage,
             Command::Delete { address: None },
+            Command::Requests,
         ];
         for (id, command) in (1..).zip(commands) {
             round_trip(&Request { id, command });
@@ -521,6 +543,7 @@ mod tests {
             has_f16: false,
             binding_bytes: 1 << 30,
             buffer_bytes: 1 << 30,
+            refused_kernels: vec!["rms_norm.f32".into()],
         };
         let opened = Opened {
             manifest_sha256: "ab".into(),
@@ -542,6 +565,9 @@ mod tests {
             Event::Explained {
                 effects: vec![Effect { start: 0, end: 3, log_odds: -0.5, probability: 0.125 }],
                 agreement: 0.25,
+            },
+            Event::Requests {
+                asked: vec![Asked { address: "http://127.0.0.1/b/x.bin".into(), time_ms: 1.5 }],
             },
             Event::Failed(Failure::Cancelled),
             Event::Failed(Failure::Quota { needed_bytes: 5, available_bytes: 4 }),

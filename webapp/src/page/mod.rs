@@ -4,6 +4,8 @@
 mod adapters;
 mod compared;
 mod engine;
+mod export;
+mod feedback;
 mod loading;
 mod note;
 mod offer;
@@ -13,6 +15,7 @@ mod pretend;
 mod reading;
 mod standing;
 mod state;
+mod trust;
 mod what_if;
 mod why;
 mod words;
@@ -33,6 +36,7 @@ pub(crate) fn mount() {
 #[component]
 fn App() -> impl IntoView {
     let page = Page::start(source());
+    feedback::Opinions::provide();
     match pretended() {
         Some(phase) => page.phase.set(phase),
         None => page.look(),
@@ -49,6 +53,7 @@ fn App() -> impl IntoView {
             </div>
         </div>
         <adapters::Adapters page />
+        <trust::Trust page />
     }
 }
 

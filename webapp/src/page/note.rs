@@ -9,7 +9,7 @@ use leptos::leptos_dom::helpers::set_timeout;
 use leptos::prelude::*;
 use std::time::Duration;
 use wasm_bindgen::JsCast;
-use web_sys::{DragEvent, File, HtmlElement, HtmlTextAreaElement};
+use web_sys::{ClipboardEvent, DragEvent, File, HtmlElement, HtmlTextAreaElement};
 
 use super::reading::{marks, read_file};
 use super::state::Page;
@@ -102,7 +102,7 @@ fn Editor(page: Page) -> impl IntoView {
     };
     let typed = move |text: String| match super::reading::pasted(&text) {
         Ok(read) => {
-            problem.set(read.remark.clone().unwrap_or_default());
+            problem.set(read.remark.unwrap_or_default());
             page.set_note(read.text, None);
         }
         Err(reason) => {
@@ -117,6 +117,14 @@ fn Editor(page: Page) -> impl IntoView {
             <textarea id="note" node_ref=field aria-label="Admission note" spellcheck="false" autocomplete="off"
                 placeholder="Paste an admission note, drop a text file, or choose a sample above."
                 aria-describedby="note-problem reading"
+                on:paste=move |event: ClipboardEvent| {
+                    // Before it is in the field: laying out many megabytes takes a browser minutes.
+                    let text = event.clipboard_data().and_then(|data| data.get_data("text/plain").ok());
+                    if let Some(Err(reason)) = text.map(|text| super::reading::pasted(&text)) {
+                        event.prevent_default();
+                        problem.set(reason);
+                    }
+                }
                 on:input:target=move |event| typed(event.target().value())
                 on:scroll=move |_| follow()></textarea>
         </div>
@@ -185,8 +193,11 @@ fn Reading(page: Page) -> impl IntoView {
             view! { <p id="tokens" data-count=tokens.count data-limit=tokens.limit>{words}</p> }
         })
     };
+    // Scanned once for a change, drawn only where it changes what is said.
+    let remarks = Memo::new(move |_| super::reading::remarks(page));
     let remarks = move || {
-        super::reading::remarks(page)
+        remarks
+            .get()
             .into_iter()
             .map(|remark| view! { <li class=remark.class>{remark.text}</li> })
             .collect::<Vec<_>>()

@@ -9,7 +9,8 @@ use std::sync::Arc;
 
 use clinlora_webapp::about::About;
 use clinlora_webapp::engine::protocol::{
-    AdapterChoice, Address, Command, DeviceWish, Effect, Event, Failure, Opened, Outcome, Parts, Stored,
+    AdapterChoice, Address, Asked, Command, DeviceWish, Effect, Event, Failure, Opened, Outcome, Parts,
+    Stored,
 };
 use clinlora_webapp::samples::samples;
 use clinlora_webapp::trial::Trial;
@@ -335,6 +336,15 @@ impl Page {
             }
             Event::Done | Event::Failed(_) => then(),
             _ => {}
+        });
+    }
+
+    /// Asks what the worker has asked the network for.
+    pub(crate) fn ask_requests(self, then: impl Fn(Vec<Asked>) + 'static) {
+        self.send(Command::Requests, &[], move |event| {
+            if let Event::Requests { asked } = event {
+                then(asked);
+            }
         });
     }
 

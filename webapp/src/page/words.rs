@@ -13,6 +13,12 @@ pub(crate) fn bytes(bytes: u64) -> String {
     }
 }
 
+/// A count of bytes as JavaScript has numbers.
+#[expect(clippy::cast_precision_loss, reason = "far below 2^52")]
+pub(crate) fn as_number(bytes: usize) -> f64 {
+    bytes as f64
+}
+
 /// A time ahead, as people say it.
 pub(crate) fn seconds_left(seconds: f64) -> String {
     match seconds {
@@ -43,6 +49,7 @@ pub(crate) fn because(reason: CpuReason) -> &'static str {
         CpuReason::NoAdapter => "this browser offers no graphics processor",
         CpuReason::AdapterTimedOut => "the browser did not answer when asked for a graphics processor",
         CpuReason::NoDevice => "the graphics processor could not be opened",
+        CpuReason::WrongAnswers => "the graphics processor gave wrong numbers when it was tried",
         CpuReason::SoftwareAdapter => {
             "there is no real graphics processor, and the processor itself is faster"
         }

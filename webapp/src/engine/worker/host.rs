@@ -6,10 +6,10 @@ use std::pin::{Pin, pin};
 use std::rc::Rc;
 use std::task::Poll;
 
-use clinlora_webapp::engine::protocol::{Event, Failure, Reply, Request};
+use clinlora_webapp::engine::protocol::{Asked, Event, Failure, Reply, Request};
 use js_sys::{Array, Promise, Reflect};
 use wasm_bindgen::prelude::*;
-use web_sys::{AbortController, AbortSignal, DedicatedWorkerGlobalScope, File};
+use web_sys::{AbortController, AbortSignal, DedicatedWorkerGlobalScope, File, PerformanceEntry};
 
 #[wasm_bindgen]
 extern "C" {
@@ -40,6 +40,26 @@ pub(crate) fn receive(message: &JsValue) -> Result<(Request, Vec<(String, File)>
     let paths = list("paths").into_iter().filter_map(|path| path.as_string());
     let files = list("files").into_iter().filter_map(|file| file.dyn_into::<File>().ok());
     Ok((request, paths.zip(files).collect()))
+}
+
+/// How many requests the browser shall record; its own number, 250, is less than the shards of a large bundle.
+const RECORDED: u32 = 100_000;
+
+/// Has the browser record every request of this worker.
+pub(crate) fn record_requests() {
+    if let Some(performance) = scope().performance() {
+        performance.set_resource_timing_buffer_size(RECORDED);
+    }
+}
+
+/// What the browser recorded.
+pub(crate) fn asked() -> Vec<Asked> {
+    let Some(performance) = scope().performance() else { return Vec::new() };
+    let entries = performance.get_entries_by_type("resource").to_vec();
+    let entries = entries.into_iter().map(|entry| entry.unchecked_into::<PerformanceEntry>());
+    entries
+        .map(|entry| Asked { address: entry.name(), time_ms: performance.time_origin() + entry.start_time() })
+        .collect()
 }
 
 /// What JavaScript threw, in words: the name of the exception and its message.

@@ -25,6 +25,7 @@ mod why;
 #[cfg(target_arch = "wasm32")]
 fn main() {
     host::report_panics();
+    host::record_requests();
     requests::listen();
 }
 

@@ -10,7 +10,7 @@ use wasm_bindgen::prelude::*;
 use wasm_bindgen_futures::spawn_local;
 use web_sys::{File, MessageEvent};
 
-use super::host::{Stop, now_ms, receive, scope, send};
+use super::host::{Stop, asked, now_ms, receive, scope, send};
 use super::model::{Loaded, Wanted};
 use super::opening::{Opening, files_of};
 use super::store::{Store, delete_everything, space};
@@ -52,6 +52,10 @@ impl Session {
             if let Some(stop) = self.stops.borrow().get(&other) {
                 stop.stop();
             }
+            return send(request.id, Event::Done);
+        }
+        if request.command == Command::Requests {
+            send(request.id, Event::Requests { asked: asked() });
             return send(request.id, Event::Done);
         }
         let stop = Stop::new();
@@ -109,7 +113,7 @@ impl Session {
                 self.unload();
                 delete(id, address, stop).await
             }
-            Command::Cancel { .. } => unreachable!("obeyed when it came"),
+            Command::Cancel { .. } | Command::Requests => unreachable!("obeyed when it came"),
         }
     }
 
