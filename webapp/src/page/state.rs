@@ -333,9 +333,8 @@ impl Page {
         self.phase.set(Phase::Looking);
         self.send(Command::Delete { address }, &[], move |event| match event {
             Event::Done => {
-                self.phase.set(Phase::NothingOffered);
                 self.announce("Deleted from this browser.");
-                self.look_at_storage();
+                self.look();
             }
             Event::Failed(failure) => self.phase.set(Phase::Failed(failure)),
             _ => {}

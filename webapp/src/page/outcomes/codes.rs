@@ -81,7 +81,7 @@ fn Top(shown: Shown, codes: StoredValue<Codes>) -> impl IntoView {
         </div>
         <div class="scrolls" tabindex="0" role="region" aria-label="First codes">
             <table class="top-codes">
-                <caption>{caption}</caption>
+                <caption class="unseen">{caption}</caption>
                 <thead>
                     <tr>
                         <th scope="col">"Code"</th>
@@ -112,7 +112,7 @@ fn top_row(shown: &Shown, code: &Code) -> impl IntoView + use<> {
             <td class="numbers">{code.printed.clone()}</td>
             <th scope="row"><span class="clamped">{described(code)}</span>{happened}</th>
             <td class="numbers">{risk::percent(code.probability)}</td>
-            <td>{average}</td>
+            <td class="average">{average}</td>
             <td><Why shown=shown.clone() label=code.label /></td>
         </tr>
     }

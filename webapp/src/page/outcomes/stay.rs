@@ -106,7 +106,7 @@ fn row(shown: &Shown, label: usize, is_likeliest: bool) -> impl IntoView + use<>
             <th scope="row">{name}{happened}</th>
             <td class="numbers">{risk::percent(probability)}</td>
             <td class="bar-cell"><Bar probability base_rate /></td>
-            <td>{average}</td>
+            <td class="average">{average}</td>
             <td><Why shown=shown.clone() label /></td>
         </tr>
     }
