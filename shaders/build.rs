@@ -19,9 +19,19 @@ struct Family {
     choices: &'static [&'static [&'static str]],
 }
 
-const FAMILIES: [Family; 9] = [
+const FAMILIES: [Family; 10] = [
     Family {
         stem: "matmul_packed",
+        choices: &[
+            &["INT4", "INT8"],
+            &["F32", "F16"],
+            &["", "LORA"],
+            &["", "RESIDUAL", "SWIGLU", "QKV"],
+            &["", "VEC"],
+        ],
+    },
+    Family {
+        stem: "matmul_direct",
         choices: &[
             &["INT4", "INT8"],
             &["F32", "F16"],

@@ -1,17 +1,22 @@
 //! The one linear layer: a base weight that is never written, and a stack of adapters beside it.
 
+use std::sync::{Arc, Mutex};
+
 use burn::module::{Module, Param};
 use burn::tensor::{DType, Int, Tensor};
 
 use crate::kernels::cross_entropy::{cross_entropy, projected_cross_entropy};
+use crate::kernels::packed;
+use crate::kernels::projection::{adapted_projection, projection};
 use crate::kernels::swiglu::swiglu;
 #[cfg(feature = "wgsl")]
-use crate::kernels::wgsl::packed;
-use crate::peft::lora::Lora;
-use crate::quant::Packed;
+use crate::kernels::wgsl::packed::Stacked;
+use crate::peft::lora::{Lora, concatenated};
+use crate::quant::{Moments, Packed};
 use crate::weights::{Init, Weights};
 
-/// `y = x·Wᵀ + b`, then each active delta in turn: `y += s·((dropout(x)·Aᵀ)·Bᵀ)`.
+/// `y = x·Wᵀ + b` and every active delta, `s·((dropout(x)·Aᵀ)·Bᵀ)`: as one pair of products those that read `x` as it is, then
+/// each that drops some of it or acts on some of the notes.
 ///
 /// `W` is kept as Hugging Face stores it, `[d_out, d_in]`, and multiplied through a transposed view: loading
 /// moves no element. Deltas live on the activation side: nothing of the size of `W` is ever formed for them.
@@ -20,9 +25,12 @@ pub struct Linear {
     weight: Base,
     pub(crate) bias: Option<Param<Tensor<1>>>,
     deltas: Vec<Lora>,
+    /// Where its inputs are noted, for packing.
+    #[module(skip)]
+    inputs: Option<Arc<Mutex<Moments>>>,
     #[cfg(feature = "wgsl")]
     #[module(skip)]
-    stacked: packed::Stacked,
+    stacked: Stacked,
 }
 
 /// A layer's own weight. In which form it was loaded is nobody's business but this file's.
@@ -50,11 +58,19 @@ impl From<Packed> for Base {
 }
 
 impl Base {
-    /// `x·Wᵀ + b` of rows `x`.
-    fn product(&self, x: Tensor<2>, bias: Option<Tensor<1>>) -> Tensor<2> {
-        match &self.form {
-            Form::Dense(weight) => burn::tensor::module::linear(x, weight.val().transpose(), bias),
-            Form::Packed(weight) => weight.linear(x, bias),
+    /// `x·Wᵀ + b` of rows `x`, and with factors `[A, B]` of deltas `(x·Aᵀ)·Bᵀ` besides.
+    fn product(&self, x: Tensor<2>, bias: Option<Tensor<1>>, deltas: Option<[Tensor<2>; 2]>) -> Tensor<2> {
+        let y = match (&self.form, deltas) {
+            (Form::Dense(weight), None) => projection(x, weight.val()),
+            (Form::Dense(weight), Some([a, b])) => adapted_projection(x, weight.val(), a, b),
+            (Form::Packed(weight), None) => return weight.linear(x, bias),
+            (Form::Packed(weight), Some([a, b])) => {
+                return weight.linear(x.clone(), bias) + projection(projection(x, a), b);
+            }
+        };
+        match bias {
+            Some(bias) => y + bias.unsqueeze(),
+            None => y,
         }
     }
 
@@ -86,8 +102,9 @@ impl Linear {
             weight,
             bias,
             deltas: Vec::new(),
+            inputs: None,
             #[cfg(feature = "wgsl")]
-            stacked: packed::Stacked::default(),
+            stacked: Stacked::default(),
         }
     }
 
@@ -103,7 +120,6 @@ impl Linear {
     /// - `x`: `[.., d_in]`
     /// - result: `[.., d_out]`
     pub fn forward<const N: usize>(&self, x: Tensor<N>) -> Tensor<N> {
-        #[cfg(feature = "wgsl")]
         if let Some(y) = self.packed().and_then(|layer| packed::linear(&x, layer, None)) {
             return y;
         }
@@ -111,8 +127,15 @@ impl Linear {
         dims[N - 1] = self.shape()[0];
         // As rows of one matrix: Burn would multiply note by note, and read the weight anew for each.
         let rows = x.clone().flatten::<2>(0, N.saturating_sub(2));
-        let y = self.weight.product(rows, self.bias.as_ref().map(Param::val)).reshape(dims);
-        self.active().fold(y, |y, lora| lora.added(y, x.clone()))
+        if let Some(inputs) = &self.inputs {
+            let values = rows.clone().inner().into_data_as::<f32>();
+            let values = values.as_slice::<f32>().expect("asked for as f32");
+            inputs.lock().expect("nothing panics while it holds the moments").add(values);
+        }
+        let (whole, apart): (Vec<&Lora>, Vec<&Lora>) = self.active().partition(|lora| lora.reads_all_of(&x));
+        let bias = self.bias.as_ref().map(Param::val);
+        let y = self.weight.product(rows, bias, concatenated(&whole, x.dtype())).reshape(dims);
+        apart.into_iter().fold(y, |y, lora| lora.added(y, x.clone()))
     }
 
     /// `onto` plus the layer's output: what stands beside a residual.
@@ -121,7 +144,6 @@ impl Linear {
     /// - `x`: `[.., d_in]`
     /// - `onto` and result: `[.., d_out]`
     pub fn forward_onto<const N: usize>(&self, x: Tensor<N>, onto: Tensor<N>) -> Tensor<N> {
-        #[cfg(feature = "wgsl")]
         if let Some(y) = self.packed().and_then(|layer| packed::linear(&x, layer, Some(&onto))) {
             return y;
         }
@@ -130,7 +152,6 @@ impl Linear {
 
     /// The outputs of three layers for the same input.
     pub fn together<const N: usize>(layers: [&Self; 3], x: Tensor<N>) -> [Tensor<N>; 3] {
-        #[cfg(feature = "wgsl")]
         if let [Some(first), Some(second), Some(third)] = layers.map(Self::packed)
             && let Some(outputs) = packed::together(&x, [first, second, third])
         {
@@ -141,7 +162,6 @@ impl Linear {
 
     /// `silu(gate(x))·up(x)`, as a feed-forward network begins.
     pub fn gated<const N: usize>(gate: &Self, up: &Self, x: Tensor<N>) -> Tensor<N> {
-        #[cfg(feature = "wgsl")]
         if let (Some(gate), Some(up)) = (gate.packed(), up.packed())
             && let Some(y) = packed::gated(&x, gate, up)
         {
@@ -151,12 +171,14 @@ impl Linear {
     }
 
     /// The layer as kernels take it, if its weight is packed and it has no bias.
-    #[cfg(feature = "wgsl")]
     fn packed(&self) -> Option<packed::Layer<'_>> {
         match &self.weight.form {
-            Form::Packed(packed) if self.bias.is_none() => {
-                Some(packed::Layer { packed, deltas: &self.deltas, stacked: &self.stacked })
-            }
+            Form::Packed(packed) if self.bias.is_none() => Some(packed::Layer {
+                packed,
+                deltas: &self.deltas,
+                #[cfg(feature = "wgsl")]
+                stacked: &self.stacked,
+            }),
             _ => None,
         }
     }
@@ -173,6 +195,11 @@ impl Linear {
             return projected_cross_entropy(x, self.weight.dense(), targets);
         }
         cross_entropy(self.forward(x).cast(DType::F32), targets)
+    }
+
+    /// Has every input of a dense layer added to `moments` from now on: what [`pack_for`](crate::quant::pack_for) asks for.
+    pub fn note_inputs(&mut self, moments: Arc<Mutex<Moments>>) {
+        self.inputs = Some(moments);
     }
 
     fn active(&self) -> impl Iterator<Item = &Lora> {

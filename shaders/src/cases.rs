@@ -108,13 +108,17 @@ pub fn small(elem: Elem) -> Vec<Case> {
     for bits in [Bits::Int4, Bits::Int8] {
         for inner in [96, 37] {
             for rank in [None, Some(8)] {
-                let of = |rows, cols, form| Product { rows, cols, inner, bits, elem, form, rank };
-                for form in [Form::Plain, Form::Residual] {
-                    cases.push(matmul(of(70, 69, form), 1));
-                    cases.push(matmul(of(3, 69, form), 2));
+                let of = |rows, cols, form, in_software| {
+                    matmul(Product { rows, cols, inner, bits, elem, form, rank, in_software }, 1)
+                };
+                for in_software in [false, true] {
+                    cases.push(of(70, 69, Form::Plain, in_software));
+                    cases.push(of(70, 69, Form::Residual, in_software));
+                    cases.push(of(65, 45, Form::Swiglu, in_software));
+                    cases.push(of(65, 199, Form::Qkv([64, 128]), in_software));
                 }
-                cases.push(matmul(of(65, 45, Form::Swiglu), 3));
-                cases.push(matmul(of(65, 199, Form::Qkv([64, 128])), 4));
+                cases.push(of(3, 69, Form::Plain, false));
+                cases.push(of(3, 69, Form::Residual, false));
             }
         }
     }
@@ -218,7 +222,7 @@ fn words(words: &[u32]) -> Buffer {
 #[must_use]
 pub fn matmul(product: Product, seed: u64) -> Case {
     let mut random = Random(seed);
-    let Product { rows, cols, inner, bits, elem, form, rank } = product;
+    let Product { rows, cols, inner, bits, elem, form, rank, .. } = product;
     let x = random.floats(rows * inner, 1.0, elem);
     let matrices = match form {
         Form::Plain | Form::Residual => vec![cols],

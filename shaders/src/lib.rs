@@ -14,6 +14,7 @@ pub mod attend_causal;
 pub mod cases;
 pub mod embed_rows;
 pub mod lora_down;
+pub mod matmul_direct;
 pub mod matmul_packed;
 pub mod matmul_rows;
 pub mod packed;
@@ -138,7 +139,7 @@ mod tests {
         let mut stems: Vec<&str> =
             SHADERS.iter().filter_map(|shader| shader.name.split('.').next()).collect();
         stems.dedup();
-        assert_eq!(stems.len(), 9);
+        assert_eq!(stems.len(), 10);
         for shader in SHADERS {
             assert_eq!(shader.bindings.last().unwrap().access, Access::Uniform, "{}", shader.name);
             assert_eq!(shader.source.contains("enable f16"), shader.needs_f16, "{}", shader.name);

@@ -27,6 +27,8 @@ pub struct Product {
     pub form: Form,
     /// R of one matrix's deltas, a multiple of 4: the ranks of a stack, added up and padded with zeros. None without deltas.
     pub rank: Option<usize>,
+    /// Whether the adapter is a program, which is slow at what graphics processors are quick at: workgroup memory.
+    pub in_software: bool,
 }
 
 /// What a product is of.
@@ -65,6 +67,9 @@ impl Product {
         // With few rows a tile of 64 would be mostly empty.
         if self.is_few_rows() {
             return crate::matmul_rows::launch(self);
+        }
+        if self.in_software {
+            return crate::matmul_direct::launch(self);
         }
         let width = if self.form == Form::Swiglu { 32 } else { 64 };
         let groups = [word(self.cols.div_ceil(width)), word(self.rows.div_ceil(64)), 1];

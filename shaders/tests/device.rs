@@ -50,8 +50,11 @@ fn products_equal_their_twins_at_any_size() {
                 for rank in [None, Some(4), Some(20)] {
                     // Three matrices side by side are wider than two of them.
                     let cols = if form.matrices() == 3 { cols + 192 } else { cols };
-                    seed += 1;
-                    cases.push(cases::matmul(Product { rows, cols, inner, bits, elem, form, rank }, seed));
+                    for in_software in [false, true] {
+                        seed += 1;
+                        let product = Product { rows, cols, inner, bits, elem, form, rank, in_software };
+                        cases.push(cases::matmul(product, seed));
+                    }
                 }
             }
         }
@@ -110,11 +113,14 @@ fn speed_beside_the_plain_product() {
                         continue;
                     }
                     let [rows, cols, inner] = [rows, cols, inner].map(|size| size as usize);
-                    let product = Product { rows, cols, inner, bits, elem, form: Form::Plain, rank };
-                    let case = cases::matmul(product, 1);
-                    let time = gpu.time(&case, 5);
-                    let ratio = time.as_secs_f64() / plain.as_secs_f64();
-                    println!("    {:40} {time:.1?}, {ratio:.2} of plain", case.launch.shader.name);
+                    for in_software in [false, true] {
+                        let form = Form::Plain;
+                        let product = Product { rows, cols, inner, bits, elem, form, rank, in_software };
+                        let case = cases::matmul(product, 1);
+                        let time = gpu.time(&case, 5);
+                        let ratio = time.as_secs_f64() / plain.as_secs_f64();
+                        println!("    {:40} {time:.1?}, {ratio:.2} of plain", case.launch.shader.name);
+                    }
                 }
             }
         }

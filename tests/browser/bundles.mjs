@@ -4,10 +4,10 @@ import { createHash } from "node:crypto";
 import { mkdirSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 
-const sha256 = (bytes) => createHash("sha256").update(bytes).digest("hex");
+export const sha256 = (bytes) => createHash("sha256").update(bytes).digest("hex");
 
 /** Equal numbers for equal seeds (mulberry32): 32 random bits a call. */
-function random(seed) {
+export function random(seed) {
   return () => {
     seed = (seed + 0x6d2b79f5) >>> 0;
     let t = seed;
@@ -20,7 +20,7 @@ function random(seed) {
 const TOKENS = ["<unk>", "<s>", "</s>", ...Array.from({ length: 256 }, (_, byte) => `<0x${byte.toString(16).toUpperCase().padStart(2, "0")}>`), "▁"];
 
 /** A tokenizer.json of LLaMA's kind that knows bytes alone. */
-function tokenizer() {
+export function tokenizer() {
   const added = (content, id) => ({ id, content, single_word: false, lstrip: false, rstrip: false, normalized: false, special: true });
   const bos = { SpecialToken: { id: "<s>", type_id: 0 } };
   return {
@@ -95,7 +95,7 @@ const TASKS = [
 const RANK = 4;
 
 /** A half between 2^-`exponent` and twice that. */
-const half = (bits, exponent) => ((15 - exponent) << 10) | (bits & 0x3ff);
+export const half = (bits, exponent) => ((15 - exponent) << 10) | (bits & 0x3ff);
 
 /** Bytes of a tensor in its form, from random bits. */
 const FORMS = {

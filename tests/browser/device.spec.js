@@ -1,5 +1,5 @@
 // Where a model runs, and what happens when the device is not there, does not answer, or goes away.
-import { expect, expectDone, expectFailed, only, startEngine, test } from "./engine.mjs";
+import { asked, expect, expectDone, expectFailed, only, startEngine, test } from "./engine.mjs";
 
 const NOTE = "82M with dyspnoea, intubated, on vasopressors.";
 
@@ -72,6 +72,67 @@ test("an adapter that never answers is given up after five seconds", async ({ pa
 test("an adapter without a device is given up", async ({ page, server }) => {
   before(server, `GPUAdapter.prototype.requestDevice = async () => { throw new OperationError("none"); };`);
   expect(await onCpu(page, server)).toBe("no_device");
+});
+
+test("a bundle too large for the CPU is refused without a GPU, before it is fetched", async ({ page, server }) => {
+  const edit = (bytes) => {
+    const manifest = JSON.parse(bytes);
+    // Further shards of adapters that no tensor lies in: 64 MB more.
+    const shard = (i) => ({ file: `more-${i}.bin`, bytes: 16 << 20, sha256: String(i).repeat(64) });
+    manifest.shards.push(...[1, 2, 3, 4].map(shard));
+    return JSON.stringify(manifest);
+  };
+  server.fault = (path) => {
+    if (path === "/bundles/demo/manifest.json") return { replace: edit };
+    return path === "/worker_loader.js" ? { before: `GPU.prototype.requestAdapter = async () => null;` } : undefined;
+  };
+  const engine = await startEngine(page, server);
+  server.log.length = 0;
+  const failure = expectFailed(await engine.open("demo", { device: "automatic" }), "no_gpu");
+  expect(failure).toMatchObject({ reason: "no_adapter", cpu_limit_bytes: 60_000_000 });
+  expect(failure.bundle_bytes).toBeGreaterThan(64_000_000);
+  expect(asked(server)).toHaveLength(1);
+  server.fault = undefined;
+  expectDone(await engine.open("demo", { device: "automatic", refresh: true }));
+});
+
+/** Changes the WGSL of every shader module. */
+const rewriting = (script) => `
+  const create = GPUDevice.prototype.createShaderModule;
+  GPUDevice.prototype.createShaderModule = function (descriptor) {
+    const rewrite = (code) => { ${script} };
+    return create.call(this, { ...descriptor, code: rewrite(descriptor.code) });
+  };
+`;
+
+test("a kernel that computes wrong numbers is left out, visibly, and the model is right without it", async ({ page, server }) => {
+  const onCpu = await expected(page, server);
+  // The factor of a norm, as a driver that rounds wildly would have it.
+  before(server, rewriting(`return code.replace("inverseSqrt(sum / f32(p.inner) + p.eps)", "1.5 * inverseSqrt(sum / f32(p.inner) + p.eps)");`));
+  const engine = await startEngine(page, server);
+  const { place } = only(await engine.open("demo", { device: "gpu" }), "opened");
+  expect(place.on).toBe("gpu");
+  expect(place.adapter.refused_kernels).toContain("rms_norm.f32");
+  expect(place.adapter.refused_kernels.every((name) => name.startsWith("rms_norm."))).toBe(true);
+  const events = await engine.predict(NOTE);
+  expectDone(events);
+  expectClose(probabilities(events), onCpu, 1e-4);
+});
+
+test("a GPU that computes nothing but wrong numbers is left for the CPU, which says so", async ({ page, server }) => {
+  before(server, `
+    const range = GPUBuffer.prototype.getMappedRange;
+    GPUBuffer.prototype.getMappedRange = function (...where) {
+      const bytes = range.apply(this, where);
+      // What is read back, not what is sent.
+      if (this.usage & GPUBufferUsage.MAP_READ) new Uint8Array(bytes).fill(0x3f);
+      return bytes;
+    };
+  `);
+  const engine = await startEngine(page, server);
+  const { place } = only(await engine.open("demo", { device: "gpu" }), "opened");
+  expect(place).toEqual({ on: "cpu", reason: "wrong_answers" });
+  expectDone(await engine.predict(NOTE));
 });
 
 test("limits too small for a tensor are said with both sizes", async ({ page, server }) => {

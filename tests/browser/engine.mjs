@@ -88,6 +88,18 @@ export async function startEngine(page, server) {
     until: (id, kind) => page.waitForFunction(([id, kind]) => window.engine.has(id, kind), [id, kind]),
     opening,
     open: (bundle, options) => ask(opening(bundle, options)),
+    /** Opens files of this machine: `[path, bytes]` each, as a dropped folder gives them. */
+    openFiles: async (files, options = {}) => {
+      const encoded = files.map(([path, bytes]) => [path, bytes.toString("base64")]);
+      const command = { do: "open", bundle: "files", device: "cpu", ...options };
+      return page.evaluate(async ([command, encoded]) => {
+        const file = ([path, base64]) => {
+          const bytes = Uint8Array.from(atob(base64), (letter) => letter.charCodeAt(0));
+          return [path, new File([bytes], path.split("/").at(-1))];
+        };
+        return window.engine.ended(window.engine.start(command, encoded.map(file)));
+      }, [command, encoded]);
+    },
     predict: (note, options = {}) => ask({ do: "predict", note, ...options }),
     end: () => page.evaluate(() => window.engine.worker.terminate()),
   };

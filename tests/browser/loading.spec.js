@@ -48,6 +48,20 @@ test("a cut connection is continued from the byte it had reached", async ({ engi
   for (const other of filesOf("demo").slice(1)) expect(requests(server, "demo", other.file)).toHaveLength(1);
 });
 
+for (const [where, at] of [["before its first byte", () => 0], ["after its first byte", () => 1], ["before its last byte", (bytes) => bytes - 1]]) {
+  test(`a connection that is cut ${where} is continued there`, async ({ engine, server }) => {
+    for (const { file, bytes } of filesOf("demo").slice(0, 2)) {
+      failing(server, "demo", file, { dropAfter: at(bytes) });
+      await expectWorks(engine);
+      const [cut, rest] = requests(server, "demo", file);
+      expect(cut.sent).toBe(at(bytes));
+      expect(rest.sent).toBe(bytes - at(bytes));
+      expectDone(await engine.ask({ do: "delete" }));
+      server.log.length = 0;
+    }
+  });
+}
+
 test("a worker that dies while loading is continued by the next one", async ({ engine, server, page }) => {
   const { file, bytes } = filesOf("demo")[0];
   const half = Math.floor(bytes / 2);
@@ -140,6 +154,12 @@ test.describe("a manifest", () => {
     "of something else": { replace: () => '{"format":"recipe","version":1}' },
     "whose segments overflow": edited((manifest) => {
       manifest.base.tensors[0].segments[0].offset = Number.MAX_SAFE_INTEGER - 3;
+      return manifest;
+    }),
+    "of an older version": edited((manifest) => ({ ...manifest, version: 0 })),
+    "whose segments lie beyond their shard": edited((manifest) => {
+      const [tensor] = manifest.base.tensors;
+      manifest.shards[tensor.segments[0].shard].bytes = tensor.segments[0].bytes - 4;
       return manifest;
     }),
     "whose segments overlap": edited((manifest) => {

@@ -6,6 +6,9 @@ const chromium = process.env.CHROMIUM ?? execFileSync("which", ["chromium"]).toS
 
 export default defineConfig({
   testDir: ".",
+  // Hours on a software adapter: `cargo xtask test --large`.
+  testMatch: process.env.CLINLORA_LARGE ? "large.spec.js" : "*.spec.js",
+  testIgnore: process.env.CLINLORA_LARGE ? [] : ["large.spec.js"],
   globalSetup: "./bundles.mjs",
   outputDir: process.env.CLINLORA_BROWSER_OUT ?? "test-results",
   // One after the other: they share two cores, and software GPUs are slow.

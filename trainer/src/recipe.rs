@@ -211,6 +211,10 @@ pub struct Training {
     /// How micro-batches of an update are weighed together.
     #[serde(default)]
     pub accumulation: Accumulation,
+    /// Keep the input of each block alone for the backward pass, and compute the rest again: far less memory for a third more
+    /// work. Decoders only.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub recompute: bool,
     /// Course of the learning rate.
     #[serde(default)]
     pub schedule: Schedule,

@@ -41,19 +41,17 @@ pub(crate) fn make() -> Result<PathBuf, String> {
     Ok(folder)
 }
 
-/// Arguments of `export` for every task, in a folder that `clinlora demo` or this suite has made: definition, the clinical
-/// adapter under the task's own, and labelled notes to fit and measure on if wanted. `{task}` stands for a task's name.
-pub(crate) fn tasks(folder: &str, clinical: &str, run: &str, has_evidence: bool) -> Vec<String> {
+/// Arguments of `export` for every task: definition, the clinical adapter under the task's own, and labelled notes to fit and
+/// measure on if wanted.
+fn tasks(has_evidence: bool) -> Vec<String> {
     let mut arguments = Vec::new();
     for task in TASKS {
-        let of_task = |path: &str| format!("{folder}{}", path.replace("{task}", task));
-        let (set, clinical, run) = (of_task("tasks/{task}"), of_task(clinical), of_task(run));
-        arguments.extend(["--task".to_owned(), format!("{task}={set}/task.toml:{clinical}+{run}")]);
-        if !has_evidence {
-            continue;
-        }
-        for (flag, split) in [("--valid", "valid"), ("--test", "test")] {
-            arguments.extend([flag.to_owned(), format!("{task}={set}/{split}.csv")]);
+        arguments
+            .extend(["--task".to_owned(), format!("{task}=tasks/{task}/task.toml:clinical+runs/{task}")]);
+        if has_evidence {
+            for (flag, split) in [("--valid", "valid"), ("--test", "test")] {
+                arguments.extend([flag.to_owned(), format!("{task}=tasks/{task}/{split}.csv")]);
+            }
         }
     }
     arguments
@@ -73,12 +71,12 @@ impl Maker {
         self.clinlora(&["cohort", "--patients", "300", "--seed", "7", "--out", "hospital"])?;
         self.clinlora(&["prepare", "tasks", "--mimic3", "hospital/mimic-iii", "--out", "tasks"])?;
         self.clinlora(&["prepare", "notes", "--mimic4-note", "hospital/mimic-iv-note", "--out", "notes"])?;
-        let set = ["out=base", "base.scratch.vocab_size=1024"];
+        let set = ["out=checkpoint", "base.scratch.vocab_size=1024"];
         self.train("pretrain", "base", &set, "notes/train.jsonl", "notes/valid.jsonl")?;
         self.train(
             "pretrain",
             "clinical",
-            &["out=clinical", "base.path=base"],
+            &["out=clinical", "base.path=checkpoint"],
             "notes/train.jsonl",
             "notes/valid.jsonl",
         )?;
@@ -87,7 +85,7 @@ impl Maker {
             let set = [
                 out.as_str(),
                 file.as_str(),
-                "base.path=base",
+                "base.path=checkpoint",
                 "adapter.0.path=clinical",
                 "adapter.0.trainable=false",
             ];
@@ -98,8 +96,9 @@ impl Maker {
         for bits in ["4", "8"] {
             let bundle = format!("trained-int{bits}");
             // Calibration levels what the adapters change: once without, once with.
-            let tasks = tasks("", "clinical", "runs/{task}", bits == "8");
-            let mut export = vec!["export", "--model", "base", "--bits", bits, "--out", bundle.as_str()];
+            let tasks = tasks(bits == "8");
+            let mut export =
+                vec!["export", "--model", "checkpoint", "--bits", bits, "--out", bundle.as_str()];
             export.extend(tasks.iter().map(String::as_str));
             self.clinlora(&export)?;
             for adapters in ["off", "clinical", "all"] {

@@ -1,10 +1,10 @@
-//! Building the page with Trunk, serving it, and what its programs weigh.
+//! Building the page, serving it, and what its programs weigh.
 
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use crate::bundles;
+use crate::assemble::assemble;
 use crate::server::Server;
 use crate::setup::{self, TRUNK, WASM_TEST_RUNNER};
 use crate::shell::{cargo, output, root, run};
@@ -12,9 +12,9 @@ use crate::shell::{cargo, output, root, run};
 /// How a page is built.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Build {
-    /// As the suites are: quick to build, large.
+    /// As the suites are: quick to build, large, without Trunk.
     Checked,
-    /// As it is published: minutes of link-time optimisation, then `wasm-opt`.
+    /// As it is published, by Trunk: minutes of link-time optimisation, then `wasm-opt`.
     Release,
 }
 
@@ -64,32 +64,32 @@ impl Serve {
     }
 }
 
-/// The bundle of a demo: run and exported unless it is there.
+/// The bundle of a demo, which is run unless it is there.
 fn demo_bundle(demo: &Path) -> Result<PathBuf, String> {
     let bundle = demo.join("bundle");
-    if bundle.join("manifest.json").exists() {
-        return Ok(bundle);
+    if !bundle.join("manifest.json").exists() {
+        eprintln!("running the demo in {} (some minutes, once)", demo.display());
+        let arguments = ["run", "--locked", "--release", "--quiet", "--", "demo", "--overwrite", "--out"];
+        run(cargo().args(arguments).arg(demo))?;
     }
-    let clinlora = |arguments: &[&str]| {
-        run(cargo().args(["run", "--locked", "--release", "--quiet", "--"]).args(arguments))
-    };
-    let folder = demo.display().to_string();
-    if !demo.join("report.md").exists() {
-        eprintln!("running the demo in {folder} (some minutes, once)");
-        clinlora(&["demo", "--out", &folder])?;
-    }
-    let (model, out) = (demo.join("base").display().to_string(), bundle.display().to_string());
-    let run = "runs/{task}-clinical-downstream";
-    let tasks = bundles::tasks(&format!("{folder}/"), &format!("{run}/clinical"), run, true);
-    let mut export = vec!["export", "--model", &model, "--out", &out];
-    export.extend(tasks.iter().map(String::as_str));
-    clinlora(&export)?;
     Ok(bundle)
 }
 
 /// Builds the page and its worker; returns their folder.
 pub(crate) fn build(build: Build) -> Result<PathBuf, String> {
     setup::wasm_target()?;
+    let dist = target().join(match build {
+        Build::Checked => "page-checked",
+        Build::Release => "page",
+    });
+    match build {
+        Build::Checked => assemble(&dist)?,
+        Build::Release => trunk(&dist)?,
+    }
+    Ok(dist)
+}
+
+fn trunk(dist: &Path) -> Result<(), String> {
     let trunk = TRUNK.install()?;
     let bindgen = WASM_TEST_RUNNER.install()?;
     let modules = setup::node_modules()?;
@@ -97,20 +97,10 @@ pub(crate) fn build(build: Build) -> Result<PathBuf, String> {
     let before = std::env::var_os("PATH").unwrap_or_default();
     let path = std::env::join_paths(programs.into_iter().flatten().chain(std::env::split_paths(&before)))
         .map_err(|e| e.to_string())?;
-    let dist = target().join(match build {
-        Build::Checked => "page-checked",
-        Build::Release => "page",
-    });
     let mut command = Command::new(trunk);
-    command.current_dir(root()).arg("build").arg("--dist").arg(&dist).env("PATH", path);
+    command.current_dir(root()).args(["build", "--release", "--cargo-profile", "web", "--dist"]).arg(dist);
     // Trunk takes any value of this variable for a switch of its own, and refuses "1".
-    command.env_remove("NO_COLOR");
-    match build {
-        Build::Checked => command.args(["--cargo-profile", "checked"]),
-        Build::Release => command.args(["--release", "--cargo-profile", "web"]),
-    };
-    run(&mut command)?;
-    Ok(dist)
+    run(command.env("PATH", path).env_remove("NO_COLOR"))
 }
 
 /// The folder Cargo builds in.

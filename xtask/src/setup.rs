@@ -62,7 +62,7 @@ impl Tool {
 }
 
 /// Folder of installed tools: `CLINLORA_CACHE`, or `clinlora` in the user's cache folder.
-fn cache() -> PathBuf {
+pub(crate) fn cache() -> PathBuf {
     let variable = |name: &str| std::env::var_os(name).map(PathBuf::from);
     variable("CLINLORA_CACHE")
         .or_else(|| variable("XDG_CACHE_HOME").map(|path| path.join("clinlora")))

@@ -1,5 +1,7 @@
 //! The suites and checks themselves.
 
+use std::fs;
+use std::path::Path;
 use std::process::Command;
 
 use crate::page::{self, Build};
@@ -13,9 +15,9 @@ const PROFILE: [&str; 3] = ["--locked", "--profile", "checked"];
 /// The package of the kernels.
 const KERNELS: &str = "clinlora-shaders";
 
-/// Runs the suites: native tests and documentation tests, the kernels on a Vulkan device among them, then the model in a
-/// browser. The page in one is [`browser`].
-pub(crate) fn test() -> Result<(), String> {
+/// Runs the suites: native tests and documentation tests, the kernels on a Vulkan device among them, the model in a browser,
+/// then page and worker in one. With `all` the last compares every note on the GPU too, which a software GPU is long about.
+pub(crate) fn test(all: bool) -> Result<(), String> {
     setup::wasm_target()?;
     setup::vulkan()?;
     // By themselves, so that what they need of wgpu does not have Burn compiled anew for everything else.
@@ -29,19 +31,38 @@ pub(crate) fn test() -> Result<(), String> {
         .args(PROFILE)
         .args(["--target", "wasm32-unknown-unknown"])
         .env("CARGO_TARGET_WASM32_UNKNOWN_UNKNOWN_RUNNER", runner)
-        .env("WASM_BINDGEN_TEST_TIMEOUT", "600"))
+        .env("WASM_BINDGEN_TEST_TIMEOUT", "600"))?;
+    let quick = ["--grep-invert", LONG].map(str::to_owned);
+    browser(if all { &[] } else { &quick })
 }
+
+/// In the title of a browser test that takes minutes on a software GPU.
+const LONG: &str = "@long";
 
 /// Builds the page as the suites are built and drives it in headless Chromium. `only` are arguments for Playwright.
 pub(crate) fn browser(only: &[String]) -> Result<(), String> {
+    playwright(&bundles::make()?, only, &[])
+}
+
+/// Loads and runs a bundle of LLaMA-7B's size in headless Chromium: 3.8 GB are written, and deleted afterwards.
+pub(crate) fn large() -> Result<(), String> {
+    let folder = setup::cache().join("large");
+    let script = root().join("tests/browser/large.mjs");
+    let result = run(Command::new("node").arg(script).arg(folder.join("large")))
+        .and_then(|()| playwright(&folder, &[], &[("CLINLORA_LARGE", "1")]));
+    fs::remove_dir_all(&folder).map_err(|e| format!("{}: {e}", folder.display()))?;
+    result
+}
+
+fn playwright(bundles: &Path, arguments: &[String], variables: &[(&str, &str)]) -> Result<(), String> {
     setup::browser()?;
     let modules = setup::node_modules()?;
     let page = page::build(Build::Checked)?;
-    let bundles = bundles::make()?;
     run(Command::new(modules.join(".bin/playwright"))
         .current_dir(root().join("tests/browser"))
         .arg("test")
-        .args(only)
+        .args(arguments)
+        .envs(variables.iter().copied())
         .env("CLINLORA_PAGE", page)
         .env("CLINLORA_BUNDLES", bundles)
         .env("CLINLORA_BROWSER_OUT", page::target().join("browser-results")))

@@ -15,6 +15,8 @@ pub mod cross_entropy;
 mod cube;
 #[cfg(feature = "flex")]
 mod flex;
+pub(crate) mod packed;
+pub mod projection;
 pub mod rms_norm;
 pub mod rotary;
 pub mod swiglu;
@@ -34,6 +36,23 @@ use burn::backend::{Backend, backend_extension};
     Autodiff: cfg(feature = "autodiff")
 )]
 pub trait FusedOps: Backend {
+    /// See [`projection::projection`].
+    #[fusion(default)]
+    fn projection(x: FloatTensor<Self>, weight: FloatTensor<Self>) -> FloatTensor<Self> {
+        projection::reference::<Self>(x, weight)
+    }
+
+    /// See [`projection::adapted_projection`].
+    #[fusion(default)]
+    fn adapted_projection(
+        x: FloatTensor<Self>,
+        weight: FloatTensor<Self>,
+        a: FloatTensor<Self>,
+        b: FloatTensor<Self>,
+    ) -> FloatTensor<Self> {
+        projection::adapted_reference::<Self>(x, weight, a, b)
+    }
+
     /// See [`rms_norm::rms_norm`].
     #[fusion(default)]
     fn rms_norm(x: FloatTensor<Self>, gain: FloatTensor<Self>, eps: f64) -> FloatTensor<Self> {
@@ -81,6 +100,16 @@ pub trait FusedOps: Backend {
 
 /// Gradients of [`FusedOps`], from the inputs and the gradient of the output. A body here is the reference.
 pub trait FusedGradients: Backend {
+    /// `a·b` of two matrices.
+    fn product(a: FloatTensor<Self>, b: FloatTensor<Self>) -> FloatTensor<Self> {
+        Self::float_matmul(a, b)
+    }
+
+    /// `onto + a·b` of matrices.
+    fn add_product(onto: FloatTensor<Self>, a: FloatTensor<Self>, b: FloatTensor<Self>) -> FloatTensor<Self> {
+        Self::float_add(onto, Self::float_matmul(a, b))
+    }
+
     /// Of the input.
     fn rms_norm_x_backward(
         x: FloatTensor<Self>,
@@ -137,9 +166,22 @@ mod gradients {
     use burn::backend::autodiff::checkpoint::strategy::CheckpointStrategy;
     use burn::backend::tensor::{FloatTensor, IntTensor};
 
-    use super::{FusedGradients, FusedOps, attention, cross_entropy, rms_norm, rotary, swiglu};
+    use super::{FusedGradients, FusedOps, attention, cross_entropy, projection, rms_norm, rotary, swiglu};
 
     impl<B: FusedOps + FusedGradients, C: CheckpointStrategy> FusedOps for Autodiff<B, C> {
+        fn projection(x: FloatTensor<Self>, weight: FloatTensor<Self>) -> FloatTensor<Self> {
+            projection::gradient::tracked::<B, C>(x, weight)
+        }
+
+        fn adapted_projection(
+            x: FloatTensor<Self>,
+            weight: FloatTensor<Self>,
+            a: FloatTensor<Self>,
+            b: FloatTensor<Self>,
+        ) -> FloatTensor<Self> {
+            projection::gradient::adapted::<B, C>(x, weight, a, b)
+        }
+
         fn rms_norm(x: FloatTensor<Self>, gain: FloatTensor<Self>, eps: f64) -> FloatTensor<Self> {
             rms_norm::gradient::tracked::<B, C>(x, gain, eps)
         }

@@ -7,6 +7,7 @@ use burn::tensor::{DType, Device, Int, Tensor, TensorData};
 
 use super::attention::{self, causal_attention};
 use super::cross_entropy::{self, cross_entropy, projected_cross_entropy};
+use super::projection::{self, adapted_projection, projection};
 use super::rms_norm::{self, rms_norm};
 use super::rotary::{self, rotary};
 use super::swiglu::{self, swiglu};
@@ -90,6 +91,79 @@ fn agree<const K: usize>(
     let inference = fused(inputs.each_ref().map(|values| row(values.clone(), &Device::flex())));
     close(&format!("{what}, predicting"), &flat(inference), &expected[0]);
     expected
+}
+
+#[test]
+fn projection_equals_its_reference() {
+    for (rows, depth, width) in [(1, 1, 1), (5, 31, 33), (130, 67, 257)] {
+        let inputs = [numbers(rows * depth, 1), numbers(width * depth, 2)];
+        let shape = |[x, weight]: [Tensor<1>; 2]| (x.reshape([rows, depth]), weight.reshape([width, depth]));
+        let fused = |inputs| {
+            let (x, weight) = shape(inputs);
+            projection(x, weight).flatten(0, 1)
+        };
+        let reference = |inputs| {
+            let (x, weight) = shape(inputs);
+            let y = projection::reference::<Tracked>(tracked(x), tracked(weight));
+            Tensor::<2>::from_primitive::<Tracked>(y).flatten(0, 1)
+        };
+        agree("projection", &inputs, fused, reference);
+    }
+}
+
+/// Shapes of `x`, weight, `A` and `B` for this many rows, input, output and rank.
+fn adapted([rows, depth, width, rank]: [usize; 4], [x, weight, a, b]: [Tensor<1>; 4]) -> [Tensor<2>; 4] {
+    [
+        x.reshape([rows, depth]),
+        weight.reshape([width, depth]),
+        a.reshape([rank, depth]),
+        b.reshape([width, rank]),
+    ]
+}
+
+fn adapted_inputs([rows, depth, width, rank]: [usize; 4]) -> [Vec<f32>; 4] {
+    [numbers(rows * depth, 1), numbers(width * depth, 2), numbers(rank * depth, 3), numbers(width * rank, 4)]
+}
+
+#[test]
+fn adapted_projection_equals_its_reference() {
+    for sizes in [[1, 1, 1, 1], [5, 31, 33, 3], [130, 67, 57, 17]] {
+        let fused = |inputs| {
+            let [x, weight, a, b] = adapted(sizes, inputs);
+            adapted_projection(x, weight, a, b).flatten(0, 1)
+        };
+        let reference = |inputs| {
+            let [x, weight, a, b] = adapted(sizes, inputs).map(tracked);
+            let y = projection::adapted_reference::<Tracked>(x, weight, a, b);
+            Tensor::<2>::from_primitive::<Tracked>(y).flatten(0, 1)
+        };
+        agree("adapted_projection", &adapted_inputs(sizes), fused, reference);
+    }
+}
+
+#[test]
+fn whatever_is_trained_of_an_adapted_projection_gets_the_same_gradient() {
+    let sizes = [7, 5, 6, 2];
+    let inputs = adapted_inputs(sizes);
+    let gradients = |trained: [bool; 4]| {
+        let device = device();
+        let mut leaves = inputs.each_ref().map(|values| row(values.clone(), &device));
+        for (leaf, trained) in leaves.iter_mut().zip(trained) {
+            *leaf = leaf.clone().set_require_grad(trained);
+        }
+        let [x, weight, a, b] = adapted(sizes, leaves.clone());
+        let y = adapted_projection(x, weight, a, b).flatten::<1>(0, 1);
+        let weights = row(numbers(y.dims()[0], 99), &device);
+        let gradients = (y * weights).sum().backward();
+        leaves.map(|leaf| leaf.grad(&gradients).map(flat))
+    };
+    let all = gradients([true; 4]);
+    for trained in 1..15u8 {
+        let trained = [0, 1, 2, 3].map(|bit| trained >> bit & 1 == 1);
+        for ((some, all), trained) in gradients(trained).iter().zip(&all).zip(trained) {
+            assert_eq!(some.as_ref(), all.as_ref().filter(|_| trained), "where {trained:?} is trained");
+        }
+    }
 }
 
 #[test]

@@ -14,6 +14,8 @@ pub struct TokenBatch {
     notes: Vec<Vec<u32>>,
     /// Whether a head reads the last place of every row, padding or not.
     reads_padding: bool,
+    /// Whether padding is left out wherever tokens are computed one by one.
+    is_packed: bool,
 }
 
 impl TokenBatch {
@@ -28,7 +30,7 @@ impl TokenBatch {
         }
         let notes: Vec<Vec<u32>> = notes.iter().map(|note| note.to_vec()).collect();
         let ids = padded(&notes, tokens, 0, device); // any id of the vocabulary would do
-        Ok(Self { ids, notes, reads_padding: false })
+        Ok(Self { ids, notes, reads_padding: false, is_packed: false })
     }
 
     /// The same notes, those below `tokens` tokens padded to that many with `pad_id`, where a head reads the last place of
@@ -37,7 +39,20 @@ impl TokenBatch {
     pub fn read_at(&self, tokens: usize, pad_id: u32) -> Self {
         let tokens = tokens.max(self.dims()[1]);
         let ids = padded(&self.notes, tokens, pad_id, &self.ids.device());
-        Self { ids, notes: self.notes.clone(), reads_padding: true }
+        Self { ids, notes: self.notes.clone(), reads_padding: true, is_packed: false }
+    }
+
+    /// The same notes, their tokens laid end to end wherever they are computed one by one, which is everywhere but in
+    /// attention: padding costs nothing there. Adapters must act on every note alike.
+    #[must_use]
+    pub fn without_padding(self) -> Self {
+        let is_ragged = self.notes.iter().any(|note| note.len() != self.notes[0].len());
+        Self { is_packed: is_ragged && !self.reads_padding, ..self }
+    }
+
+    /// Whether hidden states are laid end to end, `[1, tokens of all notes, D]`, rather than `[B, T, D]`.
+    pub(crate) fn is_packed(&self) -> bool {
+        self.is_packed
     }
 
     /// Whether an output at padding is read, so that padding must be hidden from it.
@@ -81,29 +96,46 @@ impl TokenBatch {
         self.notes.iter().map(|note| note.len() - 1).sum()
     }
 
-    /// Place of the row a head reads of each note, its last token's, among the `B·(before + T)` rows, `before` of which
-    /// precede each note.
+    /// Place of the first of each note's rows, `before` of which precede its tokens.
+    fn starts(&self, before: usize) -> impl Iterator<Item = usize> {
+        let padded = before + self.dims()[1];
+        let lengths =
+            self.notes.iter().map(move |note| if self.is_packed { before + note.len() } else { padded });
+        lengths.scan(0, |next, length| {
+            let start = *next;
+            *next += length;
+            Some(start)
+        })
+    }
+
+    /// Place of the row a head reads of each note, its last token's, `before` rows preceding each note.
     pub(crate) fn read_rows(&self, before: usize) -> Vec<i32> {
         let tokens = self.dims()[1];
         let read = |note: &Vec<u32>| if self.reads_padding { tokens } else { note.len() };
-        let notes = self.notes.iter().enumerate();
-        notes.map(|(b, note)| row(b * (before + tokens) + before + read(note) - 1)).collect()
+        let notes = self.notes.iter().zip(self.starts(before));
+        notes.map(|(note, start)| row(start + before + read(note) - 1)).collect()
     }
 
-    /// Places of the rows that predict a token, among the `B·(before + T)` rows, and those tokens.
+    /// Places of the rows that predict a token, and those tokens, `before` rows preceding each note.
     pub(crate) fn next_token_rows(&self, before: usize) -> (Vec<i32>, Vec<i32>) {
-        let length = before + self.dims()[1];
         let (mut rows, mut targets) = (Vec::new(), Vec::new());
-        for (b, note) in self.notes.iter().enumerate() {
+        for (note, start) in self.notes.iter().zip(self.starts(before)) {
             for (t, target) in note.iter().enumerate() {
                 // The row before a token predicts it; the very first row of all has none before it.
                 if before + t > 0 {
-                    rows.push(row(b * length + before + t - 1));
+                    rows.push(row(start + before + t - 1));
                     targets.push(target.cast_signed());
                 }
             }
         }
         (rows, targets)
+    }
+
+    /// Of the `B·(before + T)` rows with padding, those that hold something, in order.
+    pub(crate) fn held_rows(&self, before: usize) -> Vec<usize> {
+        let padded = before + self.dims()[1];
+        let of_note = |(note, ids): (usize, &Vec<u32>)| note * padded..note * padded + before + ids.len();
+        self.notes.iter().enumerate().flat_map(of_note).collect()
     }
 
     /// A row of whole numbers on the batch's device.

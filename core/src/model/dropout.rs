@@ -5,12 +5,18 @@ use burn::tensor::{Device, Distribution, Tensor};
 /// Zeroes each value with probability `prob` and scales the rest by `1 / (1 - prob)`; the identity where `prob` is 0 and on
 /// a device without autodiff: only training drops.
 pub(crate) fn dropped<const N: usize>(x: Tensor<N>, prob: f64) -> Tensor<N> {
-    if prob == 0.0 || !is_training(&x.device()) {
+    if !drops(prob, &x.device()) {
         return x;
     }
     let kept = 1.0 - prob;
-    let mask = x.random_like(Distribution::Bernoulli(kept));
-    x * mask * (1.0 / kept)
+    // The mask is scaled, which no gradient goes through, so that only it is kept for the backward pass.
+    let mask = x.random_like(Distribution::Bernoulli(kept)) * (1.0 / kept);
+    x * mask
+}
+
+/// Whether dropout with probability `prob` does anything on `device`.
+pub(crate) fn drops(prob: f64, device: &Device) -> bool {
+    prob != 0.0 && is_training(device)
 }
 
 #[cfg(feature = "autodiff")]

@@ -1,5 +1,7 @@
 //! What stands on the networks: the language-modelling head and the classification head, and their losses.
 
+use std::borrow::Cow;
+
 use burn::module::{Module, Param};
 use burn::tensor::activation::log_softmax;
 use burn::tensor::{DType, Int, Tensor, TensorData};
@@ -67,9 +69,20 @@ impl CausalLm {
     /// - result: `[1]`
     #[must_use]
     pub fn nll_sum(&self, batch: &TokenBatch) -> Tensor<1> {
-        let Some((hidden, targets)) = self.next_tokens(batch) else {
+        if self.num_targets(batch) == 0 {
             return Tensor::zeros([1], (&batch.ids().device(), DType::F32));
-        };
+        }
+        self.nll_sum_of(self.model.forward_batch(batch), batch)
+    }
+
+    /// [`nll_sum`](Self::nll_sum) of the decoder's states of a batch with something to predict.
+    ///
+    /// # Shapes
+    /// - `hidden`: as [`Llama::forward_batch`] makes them
+    /// - result: `[1]`
+    #[must_use]
+    pub fn nll_sum_of(&self, hidden: Tensor<3>, batch: &TokenBatch) -> Tensor<1> {
+        let (hidden, targets) = self.next_tokens(hidden, batch);
         match &self.lm_head {
             Some(head) => head.cross_entropy(hidden, targets),
             None => projected_cross_entropy(hidden, self.model.table(), targets),
@@ -83,19 +96,18 @@ impl CausalLm {
     /// - result: `[N]`
     #[must_use]
     pub fn token_nll(&self, batch: &TokenBatch) -> Option<Tensor<1>> {
-        let (hidden, targets) = self.next_tokens(batch)?;
+        if self.num_targets(batch) == 0 {
+            return None;
+        }
+        let (hidden, targets) = self.next_tokens(self.model.forward_batch(batch), batch);
         let picked = log_softmax(self.project(hidden), 1).gather(1, targets.unsqueeze_dim(1)); // [N, 1]
         Some(picked.squeeze_dim::<1>(1).neg())
     }
 
-    /// Hidden states `[N, D]` of the tokens that have a successor in their note, and the successors `[N]`.
-    fn next_tokens(&self, batch: &TokenBatch) -> Option<(Tensor<2>, Tensor<1, Int>)> {
+    /// Of the decoder's states those `[N, D]` of the tokens that have a successor in their note, and the successors `[N]`.
+    fn next_tokens(&self, hidden: Tensor<3>, batch: &TokenBatch) -> (Tensor<2>, Tensor<1, Int>) {
         let (rows, targets) = batch.next_token_rows(self.model.num_virtual_tokens());
-        if rows.is_empty() {
-            return None;
-        }
-        let hidden = self.model.forward(batch.ids()).flatten::<2>(0, 1); // [B·(v + T), D]
-        Some((hidden.select(0, batch.int_row(rows)), batch.int_row(targets)))
+        (hidden.flatten::<2>(0, 1).select(0, batch.int_row(rows)), batch.int_row(targets))
     }
 
     fn project<const N: usize>(&self, hidden: Tensor<N>) -> Tensor<N> {
@@ -145,18 +157,16 @@ impl Backbone {
     #[must_use]
     pub fn pooled(&self, batch: &TokenBatch) -> Tensor<2> {
         match self {
-            Self::Llama(model) => {
-                let hidden = if batch.reads_padding() {
-                    model.forward_hiding(batch.ids(), batch.padding())
-                } else {
-                    model.forward(batch.ids())
-                }; // [B, v + T, D]
-                let rows = batch.int_row(batch.read_rows(model.num_virtual_tokens()));
-                hidden.flatten::<2>(0, 1).select(0, rows)
-            }
+            Self::Llama(model) => pooled_of(model, model.forward_batch(batch), batch),
             Self::Bert(model) => model.pooled(batch),
         }
     }
+}
+
+/// What a head reads of each note of `hidden`, as [`Llama::forward_batch`] makes them: `[B, D]`.
+fn pooled_of(model: &Llama, hidden: Tensor<3>, batch: &TokenBatch) -> Tensor<2> {
+    let rows = batch.int_row(batch.read_rows(model.num_virtual_tokens()));
+    hidden.flatten::<2>(0, 1).select(0, rows)
 }
 
 impl From<Llama> for Backbone {
@@ -311,11 +321,37 @@ impl Classifier {
     /// - result: `[B, D]`
     #[must_use]
     pub fn pooled(&self, batch: &TokenBatch) -> Tensor<2> {
+        self.model.pooled(&self.as_read(batch))
+    }
+
+    /// `batch` as the network runs it, padded where the head reads at padding.
+    #[must_use]
+    pub fn as_read<'a>(&self, batch: &'a TokenBatch) -> Cow<'a, TokenBatch> {
         match (self.pooling, &self.model) {
             (Pooling::LastPosition { tokens, pad_id }, Backbone::Llama(_)) => {
-                self.model.pooled(&batch.read_at(tokens, pad_id))
+                Cow::Owned(batch.read_at(tokens, pad_id))
             }
-            _ => self.model.pooled(batch),
+            _ => Cow::Borrowed(batch),
+        }
+    }
+
+    /// Unnormalised scores of a decoder's states, f32; none if the network is no decoder.
+    ///
+    /// # Shapes
+    /// - `hidden`: of the batch [as read](Self::as_read), as [`Llama::forward_batch`] makes them
+    /// - result: `[B, labels]`
+    #[must_use]
+    pub fn scores_of(&self, hidden: Tensor<3>, batch: &TokenBatch) -> Option<Tensor<2>> {
+        let model = self.decoder()?;
+        Some(self.scores(pooled_of(model, hidden, batch)))
+    }
+
+    /// The network, if it is a decoder.
+    #[must_use]
+    pub fn decoder(&self) -> Option<&Llama> {
+        match &self.model {
+            Backbone::Llama(model) => Some(model),
+            Backbone::Bert(_) => None,
         }
     }
 

@@ -9,7 +9,9 @@ use burn::tensor::module::attention;
 use burn::tensor::ops::AttentionModuleOptions;
 use burn::tensor::{Bool, DType, Device, Int, Tensor, TensorData};
 
+use super::batch::TokenBatch;
 use super::norm::RmsNorm;
+use super::packing::Packing;
 use super::rope::{Rope, RopeTables};
 use crate::config::LlamaConfig;
 use crate::kernels::attention::causal_attention;
@@ -145,16 +147,18 @@ impl Llama {
         self.forward_observed(ids, |_| {})
     }
 
-    /// As [`forward`](Self::forward), with every query kept from `padding`, `[B, T]`. Causality alone keeps real tokens from
-    /// it; this is for those who read an output at padding.
+    /// Hidden states after the final norm of the notes of `batch`, each behind `v` virtual tokens. Where the batch reads an
+    /// output at padding, every query is kept from it; elsewhere causality alone keeps real tokens from it.
+    ///
+    /// # Shapes
+    /// - result: `[B, v + T, D]`, or of a batch [without padding](TokenBatch::without_padding) `[1, rows of all notes, D]`
     #[must_use]
-    pub fn forward_hiding(&self, ids: Tensor<2, Int>, padding: Tensor<2, Bool>) -> Tensor<3> {
-        let mut pass = self.begin(burn::tensor::module::embedding(self.table(), ids));
-        pass.hide(padding);
+    pub fn forward_batch(&self, batch: &TokenBatch) -> Tensor<3> {
+        let mut pass = self.begin_batch(batch);
         while pass.layer < self.layers.len() {
             self.step(&mut pass);
         }
-        self.norm.forward(pass.x)
+        self.finish(pass.x)
     }
 
     /// As [`forward`](Self::forward), showing `observe` what enters each block.
@@ -177,6 +181,30 @@ impl Llama {
         let x = self.preamble.prepend(embedded); // [B, v + T, D]
         let surroundings = Surroundings::new(&self.rope, &self.preamble, x.dims()[1], x.dtype(), &x.device());
         Pass { x, surroundings, layer: 0 }
+    }
+
+    /// Begins a forward pass over `batch`.
+    pub(crate) fn begin_batch(&self, batch: &TokenBatch) -> Pass {
+        let mut pass = self.begin(burn::tensor::module::embedding(self.table(), batch.ids()));
+        if batch.reads_padding() {
+            pass.hide(batch.padding());
+        } else if batch.is_packed() {
+            pass.pack(batch, self.num_virtual_tokens());
+        }
+        pass
+    }
+
+    /// The final norm.
+    pub(crate) fn finish(&self, x: Tensor<3>) -> Tensor<3> {
+        self.norm.forward(x)
+    }
+
+    /// What block `layer` makes of `x`, which entered it in `pass`. Keys and values before the tokens are made anew.
+    #[cfg(feature = "autodiff")]
+    pub(crate) fn again(&self, pass: &Pass, x: Tensor<3>, layer: usize) -> Tensor<3> {
+        let before = self.preamble.key_values(x.dtype());
+        let surroundings = Surroundings { before, ..pass.surroundings.clone() };
+        self.layers[layer].forward(x, None, &surroundings, layer)
     }
 
     /// Runs the next block.
@@ -241,6 +269,19 @@ impl Pass {
         self.surroundings.hidden = Some(padding.bool_or(causal.expand([batch, 1, tokens, keys])));
     }
 
+    /// Leaves padding out of everything but attention; `before` rows precede each note.
+    fn pack(&mut self, batch: &TokenBatch, before: usize) {
+        let packing = Packing::new(batch, before);
+        self.x = packing.pack(self.x.clone());
+        self.surroundings.packing = Some(packing);
+    }
+
+    /// What enters the next block.
+    #[cfg(feature = "autodiff")]
+    pub(crate) fn states(&self) -> Tensor<3> {
+        self.x.clone()
+    }
+
     /// One value of what has been computed, `[1]`: who reads it waits for the device.
     #[must_use]
     pub fn fence(&self) -> Tensor<1> {
@@ -287,7 +328,7 @@ impl Chosen {
 }
 
 /// What every attention layer of one forward pass shares.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 struct Surroundings {
     rope: RopeTables,
     /// Keys before those of the tokens.
@@ -296,6 +337,8 @@ struct Surroundings {
     before: Vec<KeyValues>,
     /// Where the tokens must not look, `[B, 1, T, slots + T]`, unless causality is all.
     hidden: Option<Tensor<4, Bool>>,
+    /// How rows stand in notes, unless they are `[B, T, D]` anyway.
+    packing: Option<Packing>,
 }
 
 impl Surroundings {
@@ -306,6 +349,7 @@ impl Surroundings {
             slots,
             before: preamble.key_values(dtype),
             hidden: None,
+            packing: None,
         }
     }
 }
@@ -368,7 +412,7 @@ impl Attention {
         layer: usize,
     ) -> Tensor<3> {
         let rope = &surroundings.rope;
-        let [b, t, _] = onto.dims();
+        let packing = surroundings.packing.as_ref();
         let turn = chosen.map_or(rope, |chosen| &chosen.rope);
         let [q, k, v] = match chosen {
             None => Linear::together([&self.q_proj, &self.k_proj, &self.v_proj], x),
@@ -376,6 +420,10 @@ impl Attention {
                 let q = self.q_proj.forward(chosen.of(x.clone()));
                 [q, self.k_proj.forward(x.clone()), self.v_proj.forward(x)]
             }
+        };
+        let [q, k, v] = match packing {
+            None => [q, k, v],
+            Some(packing) => [q, k, v].map(|x| packing.unpack(x)),
         };
         let q = self.heads(q, self.num_heads); // [B, H, T, E]
         let k = self.heads(k, self.num_key_value_heads); // [B, K, T, E]
@@ -389,14 +437,20 @@ impl Attention {
         let mixed = match hidden {
             None => causal_attention(q.clone(), k, v),
             Some(hidden) => {
-                let hidden = hidden.clone().expand([b, self.num_heads, q.dims()[2], k.dims()[2]]);
+                let [b, heads, t, _] = q.dims();
+                let hidden = hidden.clone().expand([b, heads, t, k.dims()[2]]);
                 let options = AttentionModuleOptions::default();
                 attention(q.clone(), self.shared(k), self.shared(v), Some(hidden), None, options)
             }
         }; // [B, H, T, E]
         let active = self.prompts.iter().filter(|prompt| prompt.is_active());
         let mixed = active.fold(mixed, |mixed, prompt| mixed + self.attend(q.clone(), prompt));
-        let mixed = mixed.swap_dims(1, 2).reshape([b, t, self.num_heads * self.head_dim]);
+        let [b, heads, t, width] = mixed.dims();
+        let mixed = mixed.swap_dims(1, 2).reshape([b, t, heads * width]);
+        let mixed = match packing {
+            None => mixed,
+            Some(packing) => packing.pack(mixed),
+        };
         self.o_proj.forward_onto(mixed, onto)
     }
 
@@ -478,7 +532,6 @@ impl Walk for Llama {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::batch::TokenBatch;
     use crate::params::{ParamMut, for_each_param};
     use crate::peft::adaption_prompt::AdaptionPromptConfig;
     use crate::peft::config::AdapterConfig;

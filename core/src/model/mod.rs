@@ -6,4 +6,7 @@ pub(crate) mod dropout;
 pub mod head;
 pub mod llama;
 pub mod norm;
+mod packing;
+#[cfg(feature = "autodiff")]
+pub mod recompute;
 pub mod rope;

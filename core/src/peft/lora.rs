@@ -14,7 +14,8 @@ use super::config::refuse;
 use super::part::{Membership, Part};
 use crate::config::LLAMA_TARGETS;
 use crate::error::Error;
-use crate::model::dropout::dropped;
+use crate::kernels::projection::projection;
+use crate::model::dropout::{dropped, drops};
 use crate::params::ParamMut;
 
 /// Hyper-parameters of a LoRA adapter.
@@ -154,6 +155,19 @@ impl Lora {
         Self { a: frozen(a), b: frozen(b), membership, scale, dropout_prob: 0.0 }
     }
 
+    /// Whether it acts on every note of the batch `x`, and on all of its values.
+    pub(crate) fn reads_all_of<const N: usize>(&self, x: &Tensor<N>) -> bool {
+        self.covers(x.dims()[0]) && !drops(self.dropout_prob, &x.device())
+    }
+
+    fn covers(&self, batch: usize) -> bool {
+        match self.membership.rows.as_slice() {
+            [] => true,
+            [all] => *all == (0..batch),
+            _ => false,
+        }
+    }
+
     /// What this adapter adds to the layer's output: `s·((dropout(x)·Aᵀ)·Bᵀ)`.
     ///
     /// Dropout acts on an autodiff device only, in a frozen adapter too, as in PEFT's training mode.
@@ -162,14 +176,11 @@ impl Lora {
     /// - `x`: `[.., d_in]`
     /// - result: `[.., d_out]`
     pub(crate) fn delta<const N: usize>(&self, x: Tensor<N>) -> Tensor<N> {
-        let dtype = x.dtype();
+        let [a, b] = self.scaled_factors(x.dtype());
         let mut dims = x.dims();
+        dims[N - 1] = b.dims()[0];
         let x = dropped(x, self.dropout_prob).flatten::<2>(0, N.saturating_sub(2));
-        let a = self.a.val().cast(dtype).transpose();
-        let b = self.b.val().cast(dtype).transpose();
-        dims[N - 1] = b.dims()[1];
-        let low = burn::tensor::module::linear(x, a, None) * self.scale; // [.., R]
-        burn::tensor::module::linear(low, b, None).reshape(dims)
+        projection(projection(x, a), b).reshape(dims)
     }
 
     /// `y`, the output for `x`, with this adapter's part added to the rows of the batch it acts on.
@@ -178,16 +189,14 @@ impl Lora {
     /// - `x`: `[B, .., d_in]`
     /// - `y` and result: `[B, .., d_out]`
     pub(crate) fn added<const N: usize>(&self, y: Tensor<N>, x: Tensor<N>) -> Tensor<N> {
-        let batch = x.dims()[0];
-        match self.membership.rows.as_slice() {
-            [] => y + self.delta(x),
-            [all] if *all == (0..batch) => y + self.delta(x),
-            some => some.iter().fold(y, |y, rows| {
-                let of = |t: &Tensor<N>| t.clone().narrow(0, rows.start, rows.len());
-                let part = of(&y) + self.delta(of(&x));
-                y.slice_assign([rows.clone()], part)
-            }),
+        if self.covers(x.dims()[0]) {
+            return y + self.delta(x);
         }
+        self.membership.rows.iter().fold(y, |y, rows| {
+            let of = |t: &Tensor<N>| t.clone().narrow(0, rows.start, rows.len());
+            let part = of(&y) + self.delta(of(&x));
+            y.slice_assign([rows.clone()], part)
+        })
     }
 
     /// Whether it acts on a row of the batch.
@@ -196,8 +205,13 @@ impl Lora {
         self.membership.rows.is_empty() || self.membership.rows.iter().any(|rows| rows.contains(&row))
     }
 
-    /// `A`, `[r, d_in]`, and `s·B`, `[d_out, r]`, for a product without dropout.
-    #[cfg(feature = "wgsl")]
+    /// The rows of a batch it acts on.
+    #[cfg(all(feature = "flex", target_arch = "wasm32"))]
+    pub(crate) fn rows_of(&self, batch: usize) -> Vec<std::ops::Range<usize>> {
+        if self.membership.rows.is_empty() { vec![0..batch] } else { self.membership.rows.clone() }
+    }
+
+    /// `A`, `[r, d_in]`, and `s·B`, `[d_out, r]`.
     pub(crate) fn scaled_factors(&self, dtype: DType) -> [Tensor<2>; 2] {
         [self.a.val().cast(dtype), (self.b.val() * self.scale).cast(dtype)]
     }
@@ -218,6 +232,17 @@ impl Lora {
     pub fn is_active(&self) -> bool {
         self.membership.active
     }
+}
+
+/// The [factors](Lora::scaled_factors) of the sum of `loras`, whose rank is the sum of theirs; none of no LoRA.
+pub(crate) fn concatenated(loras: &[&Lora], dtype: DType) -> Option<[Tensor<2>; 2]> {
+    let (mut down, mut up): (Vec<_>, Vec<_>) =
+        loras.iter().map(|lora| lora.scaled_factors(dtype)).map(|[a, b]| (a, b)).unzip();
+    Some(match down.len() {
+        0 => return None,
+        1 => [down.remove(0), up.remove(0)],
+        _ => [Tensor::cat(down, 0), Tensor::cat(up, 1)],
+    })
 }
 
 impl Part for Lora {

@@ -22,17 +22,23 @@
 //!
 //! So `w & 0x0f0f0f0f` and `(w >> 4) & 0x0f0f0f0f` are four codes of a dot product each. A value is `code · scale`. The
 //! scale is near `max|w| / 7` (int4) or `max|w| / 127` (int8); codes are rounded by the scale that is stored, so
-//! `|w - code·scale| <= scale / 2`, and weights that lie on such a grid already come back exactly.
+//! `|w - code·scale| <= scale / 2`, and weights that lie on such a grid already come back exactly. Where a layer's inputs
+//! are known ([`Moments`]), codes and scales are those with the least error of its outputs instead.
 //!
 //! A table that is read row by row (the token embedding) is always int8, row-major: `K/4` words of codes as above, then
 //! `⌈K/64⌉` words of scales, low half first. Whole rows can be fetched from it.
 
+mod group;
 mod layout;
+mod moments;
 mod pack;
 mod packed;
 mod stripe;
 
 pub use self::layout::{BLOCK_ROWS, Bits, GROUP, SCALE_WORDS, blocks, matrix_words, row_words};
-pub use self::pack::{pack, pack_rows, product, scales_are_sound, unpack, unpack_row};
+pub use self::moments::Moments;
+#[cfg(any(test, all(feature = "flex", target_arch = "wasm32")))]
+pub(crate) use self::pack::half_of;
+pub use self::pack::{pack, pack_for, pack_rows, product, scales_are_sound, unpack, unpack_row};
 pub use self::packed::Packed;
 pub use self::stripe::add_stripe;

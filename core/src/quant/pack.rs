@@ -2,7 +2,9 @@
 
 use half::f16;
 
+use super::group::Group;
 use super::layout::{BLOCK_ROWS, Bits, GROUP, SCALE_WORDS, blocks, row_words};
+use super::moments::Moments;
 
 /// Packs `values` (`[d_out, d_in]`, row-major). Stripes of 64 rows are packed independently: the words of several stripes,
 /// one after the other, are those of the whole.
@@ -13,25 +15,68 @@ use super::layout::{BLOCK_ROWS, Bits, GROUP, SCALE_WORDS, blocks, row_words};
 /// If there is not one value for each place.
 #[must_use]
 pub fn pack(values: &[f32], shape: [usize; 2], bits: Bits) -> Option<Vec<u32>> {
+    pack_for(values, shape, bits, None)
+}
+
+/// The same, for a layer whose inputs are known: codes and scales are chosen for the least error of its outputs on them. A
+/// value may then lie more than half a step from its code, to make up for others.
+///
+/// # Panics
+/// As [`pack`], and if the inputs are of another width.
+#[must_use]
+pub fn pack_for(values: &[f32], shape: [usize; 2], bits: Bits, inputs: Option<&Moments>) -> Option<Vec<u32>> {
     let [d_out, d_in] = shape;
     assert_eq!(values.len(), d_out * d_in, "one value for each place of {d_out} by {d_in}");
     let [row_blocks, groups] = blocks(shape);
+    let moments = inputs.and_then(Moments::means);
+    let of_group = |g: usize| moments.as_ref().map(|moments| &moments[g * GROUP * GROUP..][..GROUP * GROUP]);
+    assert!(
+        moments.as_ref().is_none_or(|all| all.len() == groups * GROUP * GROUP),
+        "inputs of {d_in} values"
+    );
     let block_words = bits.block_words();
     let mut words = vec![0_u32; row_blocks * groups * block_words];
-    for (place, block) in words.chunks_exact_mut(block_words).enumerate() {
+    let pack_block = |place: usize, block: &mut [u32]| {
         let (i, g) = (place / groups, place % groups);
         let (codes, scales) = block.split_at_mut(BLOCK_ROWS * bits.code_words());
         for (r, codes) in codes.chunks_exact_mut(bits.code_words()).enumerate() {
             let row = i * BLOCK_ROWS + r;
             let columns = g * GROUP..d_in.min((g + 1) * GROUP);
             let group = if row < d_out { &values[row * d_in..][columns] } else { &[] };
-            let scale = scale(group, bits)?;
-            write_codes(&quantise(group, scale, bits), bits, codes);
-            scales[r / 2] |= u32::from(scale.to_bits()) << (16 * (r % 2));
+            let group = match of_group(g) {
+                Some(moments) => Group::fit(group, bits, moments)?,
+                None => Group::round(group, bits)?,
+            };
+            write_codes(&group.codes, bits, codes);
+            scales[r / 2] |= u32::from(group.scale.to_bits()) << (16 * (r % 2));
         }
+        Some(())
+    };
+    // A browser never packs; elsewhere a large model is waited for.
+    let threads = std::thread::available_parallelism().map_or(1, usize::from);
+    let share = (row_blocks * groups).div_ceil(threads).max(SHARE_BLOCKS);
+    let pack_share = |(n, blocks): (usize, &mut [u32])| {
+        let mut blocks = blocks.chunks_exact_mut(block_words).enumerate();
+        blocks.try_for_each(|(place, block)| pack_block(n * share + place, block))
+    };
+    let mut shares = words.chunks_mut(share * block_words).enumerate();
+    if shares.len() <= 1 {
+        shares.try_for_each(pack_share)?;
+    } else {
+        let pack_share = &pack_share;
+        std::thread::scope(|scope| {
+            let threads: Vec<_> = shares.map(|share| scope.spawn(move || pack_share(share))).collect();
+            // All are waited for, whatever the first says.
+            let packed: Vec<_> =
+                threads.into_iter().map(|t| t.join().expect("packing does not panic")).collect();
+            packed.into_iter().collect::<Option<()>>()
+        })?;
     }
     Some(words)
 }
+
+/// Blocks that are worth a thread.
+const SHARE_BLOCKS: usize = 64;
 
 /// The values `[d_out, d_in]` that `words` stand for.
 ///
@@ -89,9 +134,9 @@ pub fn pack_rows(values: &[f32], width: usize) -> Option<Vec<u32>> {
     for (row, words) in values.chunks_exact(width).zip(table.chunks_exact_mut(words)) {
         let (codes, scales) = words.split_at_mut(groups * code_words);
         for (g, (group, codes)) in row.chunks(GROUP).zip(codes.chunks_exact_mut(code_words)).enumerate() {
-            let scale = scale(group, Bits::Eight)?;
-            write_codes(&quantise(group, scale, Bits::Eight), Bits::Eight, codes);
-            scales[g / 2] |= u32::from(scale.to_bits()) << (16 * (g % 2));
+            let group = Group::round(group, Bits::Eight)?;
+            write_codes(&group.codes, Bits::Eight, codes);
+            scales[g / 2] |= u32::from(group.scale.to_bits()) << (16 * (g % 2));
         }
     }
     Some(table)
@@ -124,71 +169,6 @@ pub fn scales_are_sound(words: &[u32], bits: Bits) -> bool {
         let scales = &block[BLOCK_ROWS * bits.code_words()..];
         scales.iter().all(|word| is_sound(word & 0xffff) && is_sound(word >> 16))
     })
-}
-
-/// The scale of one group; none if there is none in f16.
-fn scale(group: &[f32], bits: Bits) -> Option<f16> {
-    let largest = group.iter().fold(0.0_f32, |largest, v| largest.max(v.abs()));
-    if !group.iter().all(|v| v.is_finite()) {
-        return None;
-    }
-    if largest == 0.0 {
-        return Some(f16::ZERO);
-    }
-    let plain = covering(largest, f32::from(bits.largest_code()), bits)?;
-    if let Some(grid) = grid(group, largest, bits) {
-        return Some(grid);
-    }
-    match bits {
-        Bits::Eight => Some(plain),
-        // Sixteen codes are so few that a scale beside the plain one often fits the whole group better.
-        Bits::Four => {
-            let others = (0_u8..16).filter_map(|i| covering(largest, 5.5 + 0.125 * f32::from(i), bits));
-            let loss = |s: &f16| loss(group, *s, bits);
-            others.chain([plain]).min_by(|a, b| loss(a).total_cmp(&loss(b)))
-        }
-    }
-}
-
-/// The f16 nearest to `largest / steps`, or the next above where the largest value would otherwise lie more than half a step
-/// beyond the last code; none beyond all f16.
-fn covering(largest: f32, steps: f32, bits: Bits) -> Option<f16> {
-    let reach = f32::from(bits.largest_code()) + 0.5;
-    let mut scale = f16::from_f32(largest / steps);
-    if largest > scale.to_f32() * reach {
-        scale = f16::from_bits(scale.to_bits() + 1);
-    }
-    scale.is_finite().then_some(scale)
-}
-
-/// The scale of a grid that every value lies on exactly, if there is one.
-fn grid(group: &[f32], largest: f32, bits: Bits) -> Option<f16> {
-    let on_grid = |v: &f32, scale: f32| (v / scale).round() * scale == *v;
-    (1..=bits.largest_code()).rev().find_map(|code| {
-        let scale = f16::from_f32(largest / f32::from(code));
-        let step = scale.to_f32();
-        (f32::from(code) * step == largest && group.iter().all(|v| on_grid(v, step))).then_some(scale)
-    })
-}
-
-fn loss(group: &[f32], scale: f16, bits: Bits) -> f32 {
-    let codes = quantise(group, scale, bits);
-    let squared = |(v, code): (&f32, i8)| (v - f32::from(code) * scale.to_f32()).powi(2);
-    group.iter().zip(codes).map(squared).sum()
-}
-
-/// Codes of up to 32 values; the rest is padding.
-fn quantise(group: &[f32], scale: f16, bits: Bits) -> [i8; GROUP] {
-    let (scale, most) = (scale.to_f32(), f32::from(bits.largest_code()));
-    let mut codes = [0; GROUP];
-    if scale > 0.0 {
-        for (code, value) in codes.iter_mut().zip(group) {
-            #[expect(clippy::cast_possible_truncation, reason = "clamped to a code")]
-            let rounded = (value / scale).round().clamp(-most, most) as i8;
-            *code = rounded;
-        }
-    }
-    codes
 }
 
 fn write_codes(codes: &[i8; GROUP], bits: Bits, words: &mut [u32]) {
@@ -230,7 +210,7 @@ pub(super) fn read_codes(words: &[u32], bits: Bits) -> [i8; GROUP] {
 
 /// The f16 in the low (0) or high (1) half of a word.
 #[inline]
-pub(super) fn half_of(word: u32, half: usize) -> f32 {
+pub(crate) fn half_of(word: u32, half: usize) -> f32 {
     let bytes = word.to_le_bytes();
     f16::from_le_bytes([bytes[2 * half], bytes[2 * half + 1]]).to_f32()
 }

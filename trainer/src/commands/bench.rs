@@ -254,6 +254,7 @@ fn training(batch_size: usize) -> Training {
         batch_size,
         accumulation_steps: 1,
         accumulation: Accumulation::Exact,
+        recompute: false,
         schedule: Schedule::Constant,
         warmup_ratio: 0.0,
         weight_decay: 0.01,

@@ -57,6 +57,7 @@ pub(crate) fn finetune(recipe: &Recipe, common: &Common, options: &RunOptions<'_
     })?;
     let base = BaseFolder::open(base_path)?;
     base.check_max_tokens(recipe.max_tokens)?;
+    base.check_recompute(recipe.training.recompute)?;
     let train_samples = tokenise(&train_notes, &base.tokenizer, recipe.max_tokens, &recipe.data.train)?;
     let valid_samples = tokenise(&valid_notes, &base.tokenizer, recipe.max_tokens, &recipe.data.train)?;
 

@@ -168,6 +168,7 @@ impl Ground<'_> {
         let before = device::reset_peak(&self.plain);
         let base = BaseFolder::open(base_path)?;
         base.check_max_tokens(recipe.max_tokens)?;
+        base.check_recompute(recipe.training.recompute)?;
         let (backbone, fingerprint) = base.backbone(&device, self.dtype)?;
         let mut head_weights = RandomWeights::new(self.seed, &device, DType::F32);
         let mut model = Classifier::build(backbone, &base.config, task.labels.len(), &mut head_weights);
@@ -197,7 +198,9 @@ impl Ground<'_> {
         labels: usize,
     ) -> Result<Arithmetic> {
         let adapters = adapters.map(|(config, trainable)| Planned { config: config.clone(), trainable });
-        Arithmetic::new(config, adapters.collect(), self.recipe.method == Method::Full, self.dtype, labels)
+        let full = self.recipe.method == Method::Full;
+        let arithmetic = Arithmetic::new(config, adapters.collect(), full, self.dtype, labels)?;
+        Ok(arithmetic.recomputing(self.recipe.training.recompute))
     }
 
     /// Steps over half a micro-batch and over a whole one, every note as long as any may be.

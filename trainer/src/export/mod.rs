@@ -1,11 +1,14 @@
 //! Making a bundle: pack, write, read back, fit, compare.
 //!
-//! Every tensor of the base is read, packed and forgotten before the next, so that memory does not grow with the model. The
+//! Every tensor of the base is read, packed and forgotten before the next, so that memory does not grow with the model. Where
+//! tasks come with validation notes, int4 weights are rounded for what their layers see in those (`inputs`); a base that is
+//! exported alone is rounded by itself. The
 //! folder is then read back as a browser would read it, hashes first, and what was read back is what calibration is fitted on
 //! and what is compared with the unpacked model. Only a bundle that was read back gets its name.
 
 pub(crate) mod calibrate;
 pub(crate) mod evidence;
+mod inputs;
 #[cfg(test)]
 mod properties;
 
@@ -151,12 +154,17 @@ fn write(
     let (packed, fingerprint, base_sha256) = match &options.base {
         None => {
             let mut progress: Option<Progress> = None;
+            let inputs = match options.bits {
+                Bits::Four => inputs::of_notes(tasks, base, opened)?,
+                Bits::Eight => BTreeMap::new(), // so fine that nothing is gained
+            };
             let mut weights = base.weights(&opened.device, burn::tensor::DType::F32)?;
-            let tensors = stored(writer.add_decoder(config, options.bits, &mut weights, |done, total| {
+            let packed = writer.add_decoder(config, options.bits, &mut weights, &inputs, |done, total| {
                 progress
                     .get_or_insert_with(|| Progress::new("pack", 0, total as u64))
                     .set(done as u64, String::new);
-            }))?;
+            });
+            let tensors = stored(packed)?;
             let fingerprint = weights.fingerprint();
             weights.finish().at(&base.path)?;
             let bytes = base.tokenizer.to_json().at(&base.path)?;

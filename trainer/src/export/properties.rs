@@ -1,7 +1,7 @@
 //! What packing promises of any matrix: the error bound, exactness on grids, and that nothing depends on the padding.
 
 use clinlora_core::quant::{
-    BLOCK_ROWS, Bits, GROUP, matrix_words, pack, pack_rows, product, unpack, unpack_row,
+    BLOCK_ROWS, Bits, GROUP, Moments, matrix_words, pack, pack_for, pack_rows, product, unpack, unpack_row,
 };
 use proptest::prelude::*;
 
@@ -55,6 +55,48 @@ proptest! {
         let once = unpack(&pack(&values, shape, bits).expect("finite"), shape, bits);
         let twice = unpack(&pack(&once, shape, bits).expect("finite"), shape, bits);
         prop_assert_eq!(once, twice);
+    }
+
+    #[test]
+    fn knowing_the_inputs_never_makes_their_outputs_worse(
+        (shape, values) in matrices(),
+        seed in 0_u32..1000,
+    ) {
+        let [n, k] = shape;
+        let rows = 24;
+        // Inputs of two directions and a little noise; the groups of a row are judged one by one, as they are packed.
+        let unit = |a: u32, b: usize| (((seed * 31 + a) as usize * 7919 + b * 104_729) % 2003) as f32 / 1001.5 - 1.0;
+        let input = |row: usize| {
+            (0..k).map(move |i| {
+                unit(1, row) * unit(2, i) + 0.5 * unit(3, row) * unit(4, i) + 0.1 * unit(5 + row as u32, i)
+            })
+        };
+        let inputs: Vec<f32> = (0..rows).flat_map(input).collect();
+        let mut moments = Moments::new(k);
+        moments.add(&inputs);
+        let plain = unpack(&pack(&values, shape, Bits::Four).expect("finite"), shape, Bits::Four);
+        let words = pack_for(&values, shape, Bits::Four, Some(&moments)).expect("finite");
+        let fitted = unpack(&words, shape, Bits::Four);
+        let energy = inputs.iter().map(|x| f64::from(x * x)).sum::<f64>();
+        // The hundredth of the mean square that packing adds to every direction, and f32's rounding.
+        let damping = 0.01 * energy / (rows * k) as f64;
+        for row in 0..n {
+            for first in (0..k).step_by(GROUP) {
+                let columns = first..k.min(first + GROUP);
+                let loss = |packed: &[f32]| {
+                    let errors: Vec<f64> = columns.clone()
+                        .map(|i| f64::from(values[row * k + i]) - f64::from(packed[row * k + i]))
+                        .collect();
+                    let output = |x: &[f32]| {
+                        x[columns.clone()].iter().zip(&errors).map(|(x, e)| f64::from(*x) * e).sum::<f64>()
+                    };
+                    let outputs: f64 = inputs.chunks_exact(k).map(|x| output(x).powi(2)).sum();
+                    outputs / rows as f64 + damping * errors.iter().map(|e| e * e).sum::<f64>()
+                };
+                let (plain, fitted) = (loss(&plain), loss(&fitted));
+                prop_assert!(fitted <= plain * 1.01 + 1e-12, "row {row} from {first}: {fitted} after {plain}");
+            }
+        }
     }
 
     #[test]

@@ -86,6 +86,17 @@ impl BaseFolder {
         }
     }
 
+    /// Refuses `training.recompute` of a network that has no such pass.
+    pub(crate) fn check_recompute(&self, recompute: bool) -> Result<()> {
+        match &self.config {
+            ModelConfig::Bert(_) if recompute => Err(Error::Input(format!(
+                "training.recompute: {} is a BERT, and only a LLaMA is trained so; leave it out",
+                self.path.display()
+            ))),
+            _ => Ok(()),
+        }
+    }
+
     /// Refuses notes longer than the model has positions.
     pub(crate) fn check_max_tokens(&self, max_tokens: usize) -> Result<()> {
         match self.config.max_tokens().filter(|limit| max_tokens > *limit) {

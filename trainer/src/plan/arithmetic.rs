@@ -13,11 +13,13 @@
 //! | gate and up | `2·F` | the gated unit's gradient |
 //! | the input of a layer with a delta | its `d_in`, once for q, k and v together and once for gate and up | the gradient of `A` |
 //! | a mask, and a masked copy of that input, per delta with dropout | `2·d_in` | dropout |
-//! | `x·Aᵀ` | `r` per delta | the gradient of `B` |
-//! | a frozen delta that is tracked | nothing more | only its factors |
+//! | `x·Aᵀ` | `r` per delta, those of frozen deltas beside a trained one included | the gradient of `B` |
+//! | a frozen delta among none that is trained | nothing more | only its factors |
 //!
 //! and the whole keeps `D` for the last norm, and the gradient of the hidden states that the loss makes in its forward
 //! pass: `D`. A base that is itself trained keeps the input of every product (`2·D + Q + F` a layer) and the logits.
+//!
+//! With `training.recompute` a layer keeps its input alone, `D`, and all of the above is kept of one layer at a time.
 //!
 //! To this comes what lives for a moment only, the larger of two. At the end of the forward pass it is the loss: a block of
 //! logits, `min(512, rows)·V` in f32, the table as the product packs it, `V·D`, and the last hidden states with the rows
@@ -60,6 +62,8 @@ pub(crate) struct Arithmetic {
     model: ModelConfig,
     adapters: Vec<Planned>,
     full: bool,
+    /// Whether what is within a layer is computed twice.
+    recompute: bool,
     value_bytes: usize,
     /// Classes of a head on the last token; a language model if there are none.
     labels: usize,
@@ -122,6 +126,7 @@ impl Arithmetic {
             model: model.clone(),
             adapters,
             full,
+            recompute: false,
             value_bytes: dtype.size(),
             labels,
             multiplied,
@@ -131,6 +136,11 @@ impl Arithmetic {
         arithmetic.trained_values +=
             if full { arithmetic.base_values() } else { 0 } + arithmetic.head_values();
         Ok(arithmetic)
+    }
+
+    /// These sizes with what is within a layer computed twice, or not.
+    pub(crate) fn recomputing(self, recompute: bool) -> Self {
+        Self { recompute, ..self }
     }
 
     /// Values of the base; that of a classifier has no language-modelling head.
@@ -202,6 +212,9 @@ impl Arithmetic {
         let scores = (batch * length * (length + self.slots()) * layers * width) as f64;
         // Two products forward; backward the scores again and four for the gradients.
         let attention = if trains { 2.0 * 2.0 + 2.0 * 5.0 } else { 2.0 * 2.0 };
+        // A second forward pass through the layers, the head's product not among them.
+        let again = if trains && self.recompute { 2.0 } else { 0.0 };
+        let in_layers = self.model.sites().iter().map(|(_, [d_out, d_in])| d_out * d_in).sum::<usize>();
         let low_rank: usize = self
             .loras()
             .flat_map(|(lora, _)| {
@@ -212,7 +225,10 @@ impl Arithmetic {
                     .map(|(_, shape)| lora.num_params(shape))
             })
             .sum();
-        passes * self.multiplied as f64 * rows + deltas * low_rank as f64 * rows + attention * scores
+        passes * self.multiplied as f64 * rows
+            + again * in_layers as f64 * rows
+            + (deltas + again) * low_rank as f64 * rows
+            + (attention + 2.0 * again) * scores
     }
 
     /// The least time of a step at `tflops`: 4 operations per multiplied value and token, 6 where the base is trained.
@@ -258,11 +274,13 @@ impl Arithmetic {
         let slots = batch * self.slots() * 2 * keys * layers;
         let logits = if self.labels > 0 { 0 } else { config.vocab_size * rows };
         let whole_logits = if self.full { 2 * logits } else { 0 };
-        let kept = rows * (layers * a_layer - first + 2 * d) + slots + whole_logits;
+        let at_once = if self.recompute { d * layers } else { layers * a_layer - first };
+        let kept = rows * (at_once + 2 * d) + slots + whole_logits;
 
         let block = if self.labels > 0 { 0 } else { (LOGIT_ROWS.min(rows) + d) * config.vocab_size };
         let of_loss = block * F32_BYTES + 2 * d * rows * self.value_bytes;
-        let of_backward = 2 * f * rows * self.value_bytes;
+        let again = if self.recompute { a_layer } else { 0 };
+        let of_backward = (2 * f + again) * rows * self.value_bytes;
         ((kept * self.value_bytes) as u64, of_loss.max(of_backward) as u64)
     }
 
@@ -280,14 +298,18 @@ impl Arithmetic {
         let mut kept = KeptOfDeltas { inputs: 0, inner: 0 };
         for (sites, width) in groups {
             let mut reads = false;
-            for (lora, trainable) in self.loras() {
-                for site in sites {
-                    if !lora.targets(&format!("model.layers.0.{site}")) {
-                        continue;
-                    }
-                    reads |= trainable && lora.dropout_prob == 0.0;
-                    kept.inner += if trainable { lora.r } else { 0 };
-                    kept.inner += if lora.dropout_prob > 0.0 { 2 * width } else { 0 };
+            for site in sites {
+                let at = format!("model.layers.0.{site}");
+                let there = self.loras().filter(|(lora, _)| lora.targets(&at));
+                let (dropping, whole): (Vec<_>, Vec<_>) =
+                    there.partition(|(lora, _)| lora.dropout_prob > 0.0);
+                for (lora, trainable) in dropping {
+                    kept.inner += 2 * width + if trainable { lora.r } else { 0 };
+                }
+                // Those without dropout are one pair of products.
+                if whole.iter().any(|(_, trainable)| *trainable) {
+                    reads = true;
+                    kept.inner += whole.iter().map(|(lora, _)| lora.r).sum::<usize>();
                 }
             }
             kept.inputs += if reads { width } else { 0 };
@@ -346,12 +368,25 @@ mod tests {
         };
         // 46,624 values of two bytes in each of 32 layers; 4096 less in the first, twice 4096 at the end.
         assert_eq!(kept(vec![lora(16, &["q_proj", "v_proj"], true)]), 2 * (32 * 46_624 + 4096));
-        // A frozen adapter keeps nothing but what it takes to go through it.
-        let stacked = vec![lora(16, &["q_proj", "v_proj"], false), lora(16, &["q_proj", "v_proj"], true)];
-        assert_eq!(kept(stacked), kept(vec![lora(16, &["q_proj", "v_proj"], true)]));
+        // A frozen adapter beside it is part of the same pair of products; on other layers it keeps nothing.
+        let stacked = vec![lora(8, &["q_proj", "o_proj"], false), lora(16, &["q_proj", "v_proj"], true)];
+        assert_eq!(kept(stacked), kept(vec![lora(16, &["q_proj", "v_proj"], true)]) + 2 * 32 * 8);
         // On the last product of the feed-forward its input is kept too.
         let down = kept(vec![lora(16, &["q_proj", "v_proj", "down_proj"], true)]);
         assert_eq!(down - kept(vec![lora(16, &["q_proj", "v_proj"], true)]), 2 * 32 * (11_008 + 16));
+    }
+
+    #[test]
+    fn recomputing_keeps_inputs_of_layers_and_costs_a_forward_pass() {
+        let plan =
+            |recompute: bool| of(vec![lora(16, &["q_proj", "v_proj"], true)], false).recomputing(recompute);
+        let kept = |recompute: bool| plan(recompute).memory(10, 128).activations.expect("a LLaMA");
+        assert_eq!(kept(true), 1280 * 2 * (32 + 2) * 4096);
+        assert!(kept(false) > 10 * kept(true));
+        let total = |recompute: bool| plan(recompute).memory(128, 128).total.expect("a LLaMA");
+        assert!(total(false) > 3 * total(true) / 2, "{} and {}", total(false), total(true));
+        let work = plan(true).operations(10, 128, true) / plan(false).operations(10, 128, true);
+        assert!((1.45..1.5).contains(&work), "{work}");
     }
 
     #[test]

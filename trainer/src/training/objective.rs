@@ -1,9 +1,10 @@
 //! What a run minimises: the next token of a note, or the labels of a task.
 
 use burn::module::Module;
-use burn::tensor::{Device, Tensor};
+use burn::tensor::{Device, Gradients, Tensor};
 use clinlora_core::model::batch::TokenBatch;
 use clinlora_core::model::head::{CausalLm, Classifier, classification_loss};
+use clinlora_core::model::recompute::backward_by_blocks;
 use clinlora_core::params::Walk;
 use clinlora_core::task::{ClassWeighting, Task, TaskKind};
 
@@ -25,6 +26,38 @@ pub trait Objective {
     /// Summed loss of `samples`, `[1]`.
     fn loss_sum(&self, model: &Self::Model, samples: &[&Sample], device: &Device) -> Result<Tensor<1>>;
 
+    /// Shows `take` the gradients of the summed loss over `divisor`, in one part or several, and returns that loss, `[1]` and
+    /// without autodiff. With `recompute`, a seed of dropout, what is within a block is computed twice and not kept.
+    fn backward(
+        &self,
+        model: &mut Self::Model,
+        samples: &[&Sample],
+        device: &Device,
+        divisor: f64,
+        recompute: Option<u64>,
+        take: Take<'_, Self::Model>,
+    ) -> Result<Tensor<1>> {
+        if let Some(seed) = recompute
+            && self.runs_network()
+        {
+            return self.backward_by_blocks(model, samples, device, divisor, seed, take);
+        }
+        let loss = self.loss_sum(model, samples, device)? / divisor;
+        take(model, &mut loss.backward());
+        Ok(loss.inner())
+    }
+
+    /// [`backward`](Self::backward) with what is within a block computed twice.
+    fn backward_by_blocks(
+        &self,
+        model: &mut Self::Model,
+        samples: &[&Sample],
+        device: &Device,
+        divisor: f64,
+        seed: u64,
+        take: Take<'_, Self::Model>,
+    ) -> Result<Tensor<1>>;
+
     /// Whether `exp` of the loss is a perplexity.
     fn has_perplexity(&self) -> bool {
         false
@@ -38,6 +71,9 @@ pub trait Objective {
     /// How good `model` (without autodiff) is on held-out `samples`.
     fn validate(&self, model: &Self::Model, samples: &[Sample], device: &Device) -> Result<Validation>;
 }
+
+/// Takes the gradients of a model's tensors.
+pub type Take<'a, M> = &'a mut dyn FnMut(&mut M, &mut Gradients);
 
 /// One look at held-out notes.
 #[derive(Debug, Clone, Copy, PartialEq, serde::Serialize, serde::Deserialize)]
@@ -68,7 +104,21 @@ impl Objective for LanguageModelling {
     }
 
     fn loss_sum(&self, model: &CausalLm, samples: &[&Sample], device: &Device) -> Result<Tensor<1>> {
-        Ok(model.nll_sum(&batch(samples, device)?))
+        Ok(model.nll_sum(&batch(samples, device)?.without_padding()))
+    }
+
+    fn backward_by_blocks(
+        &self,
+        model: &mut CausalLm,
+        samples: &[&Sample],
+        device: &Device,
+        divisor: f64,
+        seed: u64,
+        take: Take<'_, CausalLm>,
+    ) -> Result<Tensor<1>> {
+        let batch = batch(samples, device)?.without_padding();
+        let loss = |model: &CausalLm, hidden| model.nll_sum_of(hidden, &batch) / divisor;
+        Ok(backward_by_blocks(model, |model| &model.model, &batch, seed, loss, take))
     }
 
     fn validate(&self, model: &CausalLm, samples: &[Sample], device: &Device) -> Result<Validation> {
@@ -150,8 +200,33 @@ impl Objective for Classification {
 
     fn loss_sum(&self, model: &Classifier, samples: &[&Sample], device: &Device) -> Result<Tensor<1>> {
         let targets: Vec<Vec<f32>> = samples.iter().map(|sample| sample.target.clone()).collect();
-        let logits = self.logits(model, samples, device)?;
+        let logits = match &self.features {
+            Some(_) => self.logits(model, samples, device)?,
+            None => model.logits(&batch(samples, device)?.without_padding()),
+        };
         Ok(classification_loss(self.kind, logits, &targets, self.class_weights.as_deref()).sum)
+    }
+
+    fn backward_by_blocks(
+        &self,
+        model: &mut Classifier,
+        samples: &[&Sample],
+        device: &Device,
+        divisor: f64,
+        seed: u64,
+        take: Take<'_, Classifier>,
+    ) -> Result<Tensor<1>> {
+        if model.decoder().is_none() {
+            return Err(Error::Input("training.recompute: only a LLaMA is trained so; leave it out".into()));
+        }
+        let targets: Vec<Vec<f32>> = samples.iter().map(|sample| sample.target.clone()).collect();
+        let batch = model.as_read(&batch(samples, device)?.without_padding()).into_owned();
+        let loss = |model: &Classifier, hidden| {
+            let logits = model.scores_of(hidden, &batch).expect("checked to be on a decoder");
+            classification_loss(self.kind, logits, &targets, self.class_weights.as_deref()).sum / divisor
+        };
+        let decoder = |model: &Classifier| model.decoder().expect("checked to be on a decoder");
+        Ok(backward_by_blocks(model, decoder, &batch, seed, loss, take))
     }
 
     fn validate(&self, model: &Classifier, samples: &[Sample], device: &Device) -> Result<Validation> {

@@ -52,23 +52,25 @@ pub fn gradients<O: Objective>(
         if divisor == 0.0 {
             continue; // notes of a single token: nothing to predict
         }
-        device.seed(seed.wrapping_add(i as u64));
-        let part = objective.loss_sum(model, micro_batch, device)? / divisor;
-        let mut gradients = part.backward();
-        for_each_param(model, |owner, name, param| {
-            if !param.is_trainable() {
-                return;
-            }
-            if let Some(gradient) = param.take_gradient(&mut gradients) {
-                let name = full_name(owner, name);
-                let sum = match sums.remove(&name) {
-                    Some(sum) => sum + gradient,
-                    None => gradient,
-                };
-                sums.insert(name, sum);
-            }
-        });
-        let part = part.inner();
+        let seed = seed.wrapping_add(i as u64);
+        let recompute = training.recompute.then_some(seed);
+        device.seed(seed);
+        let part =
+            objective.backward(model, micro_batch, device, divisor, recompute, &mut |model, gradients| {
+                for_each_param(model, |owner, name, param| {
+                    if !param.is_trainable() {
+                        return;
+                    }
+                    if let Some(gradient) = param.take_gradient(gradients) {
+                        let name = full_name(owner, name);
+                        let sum = match sums.remove(&name) {
+                            Some(sum) => sum + gradient,
+                            None => gradient,
+                        };
+                        sums.insert(name, sum);
+                    }
+                });
+            })?;
         loss = Some(loss.map_or_else(|| part.clone(), |loss| loss + part.clone()));
     }
     let loss = loss.unwrap_or_else(|| Tensor::zeros([1], &device.clone().inner()));

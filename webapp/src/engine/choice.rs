@@ -51,13 +51,31 @@ pub fn choose(
     Ok(Place::Gpu { adapter: adapter.clone() })
 }
 
+/// Decides from the answers of kernels that were tried on fixed inputs, each with whether it was right: the names of those
+/// not to be used.
+///
+/// # Errors
+/// [`CpuReason::WrongAnswers`] where most are wrong: then no number of this GPU is worth anything.
+pub fn trust(answers: &[(&str, bool)]) -> Result<Vec<String>, CpuReason> {
+    let wrong = answers.iter().filter(|(_, is_right)| !is_right).map(|(name, _)| (*name).to_owned());
+    let refused: Vec<String> = wrong.collect();
+    if 2 * refused.len() > answers.len() { Err(CpuReason::WrongAnswers) } else { Ok(refused) }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
 
     fn adapter(is_software: bool) -> Adapter {
         let name = "test".to_owned();
-        Adapter { name, is_software, has_f16: false, binding_bytes: 128 << 20, buffer_bytes: 256 << 20 }
+        Adapter {
+            name,
+            is_software,
+            has_f16: false,
+            binding_bytes: 128 << 20,
+            buffer_bytes: 256 << 20,
+            refused_kernels: Vec::new(),
+        }
     }
 
     fn place(wish: DeviceWish, found: &Found, bundle_bytes: u64) -> Result<Place, Failure> {
@@ -99,5 +117,12 @@ mod tests {
         let refused = choose(DeviceWish::Gpu, &found, 1 << 30, (128 << 20) + 1);
         let expected = Failure::TooLarge { needed_bytes: (128 << 20) + 1, limit_bytes: 128 << 20 };
         assert_eq!(refused, Err(expected));
+    }
+
+    #[test]
+    fn a_kernel_that_errs_is_left_out_and_a_gpu_that_mostly_errs_too() {
+        assert_eq!(trust(&[]), Ok(vec![]));
+        assert_eq!(trust(&[("a", true), ("b", false), ("c", true)]), Ok(vec!["b".to_owned()]));
+        assert_eq!(trust(&[("a", false), ("b", false), ("c", true)]), Err(CpuReason::WrongAnswers));
     }
 }

@@ -278,6 +278,9 @@ pub struct Adapter {
     pub binding_bytes: u64,
     /// The largest buffer.
     pub buffer_bytes: u64,
+    /// Kernels that gave a wrong answer here at the start, by name; slower ones run in their place.
+    #[serde(default)]
+    pub refused_kernels: Vec<String>,
 }
 
 /// Why a model runs on the CPU.
@@ -296,6 +299,8 @@ pub enum CpuReason {
     NoDevice,
     /// The adapter is a program on the same CPU, only slower.
     SoftwareAdapter,
+    /// The GPU computed wrong numbers when it was tried.
+    WrongAnswers,
 }
 
 /// What a model says of one task.
@@ -538,6 +543,7 @@ mod tests {
             has_f16: false,
             binding_bytes: 1 << 30,
             buffer_bytes: 1 << 30,
+            refused_kernels: vec!["rms_norm.f32".into()],
         };
         let opened = Opened {
             manifest_sha256: "ab".into(),

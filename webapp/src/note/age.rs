@@ -81,9 +81,10 @@ fn age(text: &str, words: &[Word<'_>], at: usize) -> Option<Age> {
 /// The range of `[**Age over 90 **]` around its number.
 fn over_90(text: &str, number: &Word<'_>) -> Option<Range<usize>> {
     let before = "[**Age over ";
-    let is_placeholder = text[..number.start].ends_with(before) && number.text == "90";
-    let end = number.end() + text[number.end()..].find("**]").filter(|at| *at <= 2)? + 3;
-    is_placeholder.then(|| number.start - before.len()..end)
+    let is_placeholder = number.text == "90" && text[..number.start].ends_with(before);
+    let rest = text[number.end()..].trim_start_matches(' ');
+    (is_placeholder && rest.starts_with("**]"))
+        .then(|| number.start - before.len()..text.len() - rest.len() + 3)
 }
 
 /// The place of the word that ends a unit of age beginning with `first` at `at`, and whether it counts years.

@@ -205,7 +205,9 @@ fn mentions(text: &str) -> Vec<(Sex, Range<usize>)> {
         };
         // "MS Contin", "MR angiography", and a title that is not followed by a name.
         let is_shouted = word.is_one_of(&["mr", "ms"]) && word.text.chars().all(char::is_uppercase);
-        if let Some(sex) = sex.filter(|_| !is_shouted && !letters.contains(&range)) {
+        if let Some(sex) = sex.filter(|_| {
+            !is_shouted && letters.binary_search_by_key(&range.start, |letter| letter.start).is_err()
+        }) {
             found.push((sex, range));
         }
     }

@@ -120,7 +120,7 @@ impl Opened {
             Encoding::Utf8 => {}
             Encoding::Utf16Le | Encoding::Utf16Be => said.push_str("The file was read as UTF-16. "),
             Encoding::Windows1252 => {
-                said.push_str("The file was read as Windows-1252; check accented letters. ")
+                said.push_str("The file was read as Windows-1252; check accented letters. ");
             }
         }
         if self.removed_controls > 0 {

@@ -1,6 +1,8 @@
 //! The clinician's page. Reading order: `state` is what the page knows and can ask; each other file is one part of what is
 //! seen, from top to bottom.
 
+mod adapters;
+mod compared;
 mod engine;
 mod export;
 mod feedback;
@@ -11,8 +13,11 @@ mod outcomes;
 #[cfg(debug_assertions)]
 mod pretend;
 mod reading;
+mod standing;
 mod state;
 mod trust;
+mod what_if;
+mod why;
 mod words;
 
 use leptos::prelude::*;
@@ -43,8 +48,11 @@ fn App() -> impl IntoView {
             <note::Note page />
             <div class="stack">
                 <outcomes::Outcomes page />
+                <why::Why page />
+                <what_if::WhatIf page />
             </div>
         </div>
+        <adapters::Adapters page />
         <trust::Trust page />
     }
 }

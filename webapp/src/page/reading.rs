@@ -5,6 +5,8 @@ use clinlora_webapp::note::file::{FileError, Opened, open, paste};
 use clinlora_webapp::note::fitness::{FlagKind, flags};
 use clinlora_webapp::note::identifiers::{identifiers, summary};
 use clinlora_webapp::note::sections::{LeakKind, SectionKind, leakage, missing, sections};
+use clinlora_webapp::reasons::{Reason, Verdict, reasons};
+use clinlora_webapp::trial::Trial;
 use leptos::prelude::*;
 use wasm_bindgen::JsCast;
 use wasm_bindgen_futures::JsFuture;
@@ -88,6 +90,23 @@ pub(crate) fn marks(page: Page) -> Vec<Mark> {
         let end = page.note.with(String::len);
         marks.push(Mark { range: tokens.read_bytes..end, class: "unread" });
     }
+    marks.extend(reasons_marks(page));
+    marks
+}
+
+/// What raised and lowered the outcome in focus, the passage that was chosen, and what is left out of the copy.
+fn reasons_marks(page: Page) -> Vec<Mark> {
+    let mut marks = Vec::new();
+    if let Some(explanation) = page.explanation() {
+        let reasons = page.note.with(|note| reasons(note, &explanation.effects));
+        if Verdict::of(&reasons, explanation.agreement) == Verdict::HoldsUp {
+            marks.extend(reasons.iter().filter_map(Reason::mark));
+        }
+    }
+    let passage = page.passage.get();
+    marks.extend(passage.map(|range| Mark { range, class: "chosen" }));
+    let struck = page.trial.with(|trial| trial.as_ref().map(Trial::struck_passages).unwrap_or_default());
+    marks.extend(struck.into_iter().map(|range| Mark { range, class: "struck" }));
     marks
 }
 

@@ -1,7 +1,10 @@
 //! What the page knows, and what it can ask for. Components read the signals and call the methods; nothing else talks to
 //! the worker.
 
+use std::cell::Cell;
 use std::collections::BTreeMap;
+use std::ops::Range;
+use std::rc::Rc;
 use std::sync::Arc;
 
 use clinlora_webapp::about::About;
@@ -10,6 +13,7 @@ use clinlora_webapp::engine::protocol::{
     Stored,
 };
 use clinlora_webapp::samples::samples;
+use clinlora_webapp::trial::Trial;
 use leptos::prelude::*;
 use web_sys::File;
 
@@ -33,18 +37,24 @@ pub(crate) struct Page {
     pub(crate) sample: RwSignal<Option<usize>>,
     /// How much of the note is read.
     pub(crate) tokens: RwSignal<Option<Tokens>>,
+    /// The changes tried on a copy of the note; none before the first.
+    pub(crate) trial: RwSignal<Option<Trial>>,
     /// The note with the changes tried on it; none while nothing is tried.
     pub(crate) edited: RwSignal<Option<String>>,
     /// What the model says, by version of the note and by adapters.
     pub(crate) predictions: RwSignal<BTreeMap<(Version, AdapterChoice), Prediction>>,
     /// The outcome that is looked at closely.
     pub(crate) focus: RwSignal<Option<Focus>>,
-    /// What drove it.
-    pub(crate) explanation: RwSignal<Option<Explanation>>,
+    /// What drove the outcomes that were asked about, so far.
+    pub(crate) explanations: RwSignal<Vec<Explanation>>,
+    /// Which parts of the note the outcome in focus is explained by.
+    pub(crate) parts: RwSignal<Parts>,
+    /// The passage of the note that is looked at closely.
+    pub(crate) passage: RwSignal<Option<Range<usize>>>,
     /// What is said to those who cannot see the page change.
     pub(crate) announcement: RwSignal<String>,
-    /// The request that can be stopped: a prediction or an explanation; 0 for none.
-    running: RwSignal<u64>,
+    /// The requests that can be stopped.
+    running: RwSignal<Vec<(Job, u64)>>,
     opening: RwSignal<u64>,
 }
 
@@ -160,6 +170,15 @@ pub(crate) struct Prediction {
     pub(crate) status: Status,
 }
 
+/// What is computed. Of one kind only the newest request counts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Job {
+    /// Outcomes of one version of the note under one choice of adapters.
+    Predict(Version, AdapterChoice),
+    /// What drove the outcome in focus.
+    Explain,
+}
+
 /// How a request stands.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) enum Status {
@@ -215,12 +234,15 @@ impl Page {
             note: RwSignal::new(String::new()),
             sample: RwSignal::new(None),
             tokens: RwSignal::new(None),
+            trial: RwSignal::new(None),
             edited: RwSignal::new(None),
             predictions: RwSignal::new(BTreeMap::new()),
             focus: RwSignal::new(None),
-            explanation: RwSignal::new(None),
+            explanations: RwSignal::new(Vec::new()),
+            parts: RwSignal::new(Parts::Sentences),
+            passage: RwSignal::new(None),
             announcement: RwSignal::new(String::new()),
-            running: RwSignal::new(0),
+            running: RwSignal::new(Vec::new()),
             opening: RwSignal::new(0),
         }
     }
@@ -391,61 +413,84 @@ impl Page {
         self.predictions.update(|all| {
             all.insert(key, empty);
         });
-        let command = Command::Predict { note: note.clone(), tasks: Vec::new(), adapters, max_tokens: None };
+        let command = Command::Predict { note, tasks: Vec::new(), adapters, max_tokens: None };
         let change = move |change: &dyn Fn(&mut Prediction)| {
-            // The text may have changed since: then nobody waits for this any more.
-            let is_current = match version {
-                Version::Original => self.note.with_untracked(|now| *now == note),
-                Version::Edited => self.edited.with_untracked(|now| now.as_deref() == Some(&note)),
-            };
-            if is_current {
-                self.predictions.update(|all| {
-                    if let Some(prediction) = all.get_mut(&key) {
-                        change(prediction);
-                    }
-                });
-            }
+            self.predictions.update(|all| {
+                if let Some(prediction) = all.get_mut(&key) {
+                    change(prediction);
+                }
+            });
         };
-        let id = self.send(command, &[], move |event| match event {
+        self.compute(Job::Predict(version, adapters), command, move |event| match event {
             Event::Step { done, total } => change(&|p| p.status = Status::Running(share(done, total))),
             Event::Predicted(outcome) => change(&|p| p.outcomes.push(outcome.clone())),
-            Event::Recovering { reason } => self.phase.set(Phase::Recovering { reason }),
-            Event::Opened(opened) => self.opened(opened),
             Event::Done => {
                 change(&|p| p.status = Status::Done);
-                self.running.set(0);
-                if version == Version::Original && adapters == AdapterChoice::All {
-                    self.announce("The outcomes are ready.");
+                match key {
+                    (Version::Original, AdapterChoice::All) => self.announce("The outcomes are ready."),
+                    (Version::Edited, _) => self.announce("The outcomes with your changes are ready."),
+                    _ => {}
                 }
             }
-            Event::Failed(failure) => {
-                change(&|p| p.status = Status::Failed(failure.clone()));
-                self.running.set(0);
-                self.failed_while_running(failure);
-            }
+            Event::Failed(failure) => change(&|p| p.status = Status::Failed(failure.clone())),
             _ => {}
         });
-        self.running.set(id);
+    }
+
+    /// Asks for something that can be stopped. A request for the same that is still under way is given up: its answers would
+    /// speak of what nobody sees any more.
+    fn compute(self, job: Job, command: Command, on_event: impl Fn(Event) + 'static) {
+        self.stop_job(job);
+        self.forget_job(job);
+        let own = Rc::new(Cell::new(0));
+        let is_own = {
+            let own = own.clone();
+            move || self.running.with_untracked(|all| all.contains(&(job, own.get())))
+        };
+        let id = self.send(command, &[], move |event| {
+            let is_current = is_own();
+            match &event {
+                Event::Recovering { reason } => self.phase.set(Phase::Recovering { reason: reason.clone() }),
+                Event::Opened(opened) => self.opened(opened.clone()),
+                Event::Failed(failure) => self.failed_while_running(failure),
+                _ => {}
+            }
+            if is_current {
+                if matches!(event, Event::Done | Event::Failed(_)) {
+                    self.forget_job(job);
+                }
+                on_event(event);
+            }
+        });
+        own.set(id);
+        self.running.update(|all| all.push((job, id)));
+    }
+
+    fn forget_job(self, job: Job) {
+        self.running.update(|all| all.retain(|(other, _)| *other != job));
     }
 
     /// Looks closely at an outcome, and asks which sentences drove it.
     pub(crate) fn ask_why(self, focus: Focus) {
+        self.passage.set(None);
         self.focus.set(Some(focus));
         self.explain(Parts::Sentences);
     }
 
-    /// Asks which parts of the note drove the outcome in focus.
+    /// Asks which parts of the note drove the outcome in focus, unless that is known.
     pub(crate) fn explain(self, parts: Parts) {
         let Some(focus) = self.focus.get_untracked() else { return };
-        self.stop();
-        let started = Explanation {
-            focus: focus.clone(),
-            parts,
-            effects: Vec::new(),
-            agreement: 0.0,
-            status: Status::Running(0.0),
-        };
-        self.explanation.set(Some(started));
+        self.parts.set(parts);
+        let is_of_this =
+            move |explanation: &Explanation| explanation.focus == focus && explanation.parts == parts;
+        if self
+            .explanations
+            .with_untracked(|all| all.iter().any(|e| is_of_this(e) && e.status == Status::Done))
+        {
+            // Nobody waits for another any more.
+            return self.stop_job(Job::Explain);
+        }
+        let Some(focus) = self.focus.get_untracked() else { return };
         let command = Command::Explain {
             note: self.note.get_untracked(),
             task: focus.task.clone(),
@@ -454,67 +499,123 @@ impl Page {
             adapters: AdapterChoice::All,
             max_tokens: None,
         };
+        self.explanations.update(|all| {
+            all.retain(|e| e.status == Status::Done);
+            let status = Status::Running(0.0);
+            all.push(Explanation { focus, parts, effects: Vec::new(), agreement: 0.0, status });
+        });
         let change = move |change: &dyn Fn(&mut Explanation)| {
-            self.explanation.update(|now| {
-                if let Some(explanation) = now.as_mut().filter(|e| e.focus == focus && e.parts == parts) {
+            self.explanations.update(|all| {
+                if let Some(explanation) = all.iter_mut().find(|e| is_of_this(e)) {
                     change(explanation);
                 }
             });
         };
-        let id = self.send(command, &[], move |event| match event {
-            Event::Step { done, total } => change(&|e| e.status = Status::Running(share(done, total))),
+        // Two rounds: parts are left out one by one, then more and more of them to check that.
+        let rounds = Cell::new((0, 0, false));
+        self.compute(Job::Explain, command, move |event| match event {
+            Event::Step { done, total } => {
+                let (last, of, was_second) = rounds.get();
+                let is_second = was_second || (of != 0 && (total != of || done <= last));
+                rounds.set((done, total, is_second));
+                let part = share(done, total);
+                let status = Status::Running(if is_second { 0.7 + 0.3 * part } else { 0.7 * part });
+                change(&|e| e.status = status.clone());
+            }
             Event::Explained { effects, agreement } => change(&|e| {
                 e.effects.clone_from(&effects);
                 e.agreement = agreement;
             }),
-            Event::Recovering { reason } => self.phase.set(Phase::Recovering { reason }),
-            Event::Opened(opened) => self.opened(opened),
             Event::Done => {
                 change(&|e| e.status = Status::Done);
-                self.running.set(0);
                 self.announce("The reasons are ready.");
             }
-            Event::Failed(failure) => {
-                change(&|e| e.status = Status::Failed(failure.clone()));
-                self.running.set(0);
-                self.failed_while_running(failure);
-            }
+            Event::Failed(failure) => change(&|e| e.status = Status::Failed(failure.clone())),
             _ => {}
         });
-        self.running.set(id);
+    }
+
+    /// What is known, or being found out, of what drove the outcome in focus.
+    pub(crate) fn explanation(self) -> Option<Explanation> {
+        let (focus, parts) = (self.focus.get()?, self.parts.get());
+        self.explanations.with(|all| all.iter().find(|e| e.focus == focus && e.parts == parts).cloned())
+    }
+
+    /// Tries a change on a copy of what the model reads of the note; runs it at once if asked to.
+    ///
+    /// What stands behind the end of reading is no part of the copy: it would move up into the place of what is struck, and the
+    /// difference would speak of both.
+    pub(crate) fn try_change(self, change: impl FnOnce(&mut Trial), run: bool) {
+        let mut trial = self.trial.get_untracked().unwrap_or_else(|| Trial::new(self.read_note()));
+        change(&mut trial);
+        let text = trial.text();
+        let is_changed = !trial.steps().is_empty();
+        self.trial.set(is_changed.then_some(trial));
+        let edited = is_changed.then_some(text);
+        if self.edited.with_untracked(|now| *now == edited) {
+            return;
+        }
+        for job in self.running.get_untracked().into_iter().map(|(job, _)| job) {
+            if matches!(job, Job::Predict(Version::Edited, _)) {
+                self.stop_job(job);
+                self.forget_job(job);
+            }
+        }
+        self.predictions.update(|all| all.retain(|(version, _), _| *version != Version::Edited));
+        self.edited.set(edited);
+        if run {
+            self.predict_as(Version::Edited, AdapterChoice::All);
+        }
+    }
+
+    /// What the model reads of the note.
+    pub(crate) fn read_note(self) -> String {
+        let read = self.tokens.get_untracked().map(|tokens| tokens.read_bytes);
+        self.note.with_untracked(|note| read.and_then(|end| note.get(..end)).unwrap_or(note).to_owned())
     }
 
     /// A lost device or a lack of memory takes the model with it; a note that cannot be read does not.
-    fn failed_while_running(self, failure: Failure) {
+    fn failed_while_running(self, failure: &Failure) {
         if matches!(
             failure,
             Failure::DeviceLost { .. } | Failure::OutOfMemory { .. } | Failure::NothingLoaded
         ) {
             self.model.set(None);
-            self.phase.set(Phase::Failed(failure));
+            self.phase.set(Phase::Failed(failure.clone()));
         }
     }
 
     /// Whether something can be stopped.
     pub(crate) fn is_running(self) -> bool {
-        self.running.get() != 0
+        self.running.with(|all| !all.is_empty())
     }
 
     /// Stops what is being computed.
     pub(crate) fn stop(self) {
-        let id = self.running.get_untracked();
-        if id != 0 {
-            self.engine.with_value(|engine| engine.cancel(id));
+        for (job, _) in self.running.get_untracked() {
+            self.stop_job(job);
         }
+    }
+
+    /// Stops one thing that is being computed.
+    pub(crate) fn stop_job(self, job: Job) {
+        let ids = self.running.with_untracked(|all| {
+            all.iter().filter(|(other, _)| *other == job).map(|(_, id)| *id).collect::<Vec<u64>>()
+        });
+        self.engine.with_value(|engine| ids.into_iter().for_each(|id| engine.cancel(id)));
     }
 
     /// Removes everything that was said of the note.
     pub(crate) fn forget_predictions(self) {
         self.stop();
+        self.running.update(Vec::clear);
+        self.trial.set(None);
         self.edited.set(None);
         self.predictions.update(BTreeMap::clear);
         self.focus.set(None);
-        self.explanation.set(None);
+        self.explanations.update(Vec::clear);
+        self.parts.set(Parts::Sentences);
+        self.passage.set(None);
     }
 
     /// What the model says of one version of the note under one choice of adapters.

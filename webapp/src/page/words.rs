@@ -49,6 +49,7 @@ pub(crate) fn because(reason: CpuReason) -> &'static str {
         CpuReason::NoAdapter => "this browser offers no graphics processor",
         CpuReason::AdapterTimedOut => "the browser did not answer when asked for a graphics processor",
         CpuReason::NoDevice => "the graphics processor could not be opened",
+        CpuReason::WrongAnswers => "the graphics processor gave wrong numbers when it was tried",
         CpuReason::SoftwareAdapter => {
             "there is no real graphics processor, and the processor itself is faster"
         }

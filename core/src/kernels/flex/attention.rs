@@ -1,70 +1,70 @@
 //! Causal attention, one key/value head of one note at a time on each thread: its scores stay in the cache, and no tensor
 //! over all of them exists.
 
-use burn::backend::Flex;
 use burn::backend::flex::FlexTensor;
-use burn::backend::ops::FloatTensorOps;
 
 use super::super::attention::scale;
 use super::exp::exp;
+use super::product::{Matrix, Threads, add_product, product};
 use super::rows::{for_rows, map_sum, map_tasks, max, sum2};
-use super::{matrix, tensor, values, vectorised};
+use super::{tensor, vectorised};
 
 /// Sizes of a call: `B`, `H`, `T`, `E`, and `K`, `S`.
 #[derive(Clone, Copy)]
-struct Sizes {
-    notes: usize,
-    heads: usize,
-    tokens: usize,
-    width: usize,
-    key_heads: usize,
-    keys: usize,
+pub(super) struct Sizes {
+    pub(super) notes: usize,
+    pub(super) heads: usize,
+    pub(super) tokens: usize,
+    pub(super) width: usize,
+    pub(super) key_heads: usize,
+    pub(super) keys: usize,
 }
 
 impl Sizes {
-    fn of(q: &FlexTensor, k: &FlexTensor) -> Self {
+    pub(super) fn of(q: &FlexTensor, k: &FlexTensor) -> Self {
         let [notes, heads, tokens, width] = q.layout().shape().dims::<4>();
         let [_, key_heads, keys, _] = k.layout().shape().dims::<4>();
         Self { notes, heads, tokens, width, key_heads, keys }
     }
 
-    fn group(self) -> usize {
+    pub(super) fn group(self) -> usize {
         self.heads / self.key_heads
     }
 
     /// Keys before the tokens' own.
-    fn before(self) -> usize {
+    pub(super) fn before(self) -> usize {
         self.keys - self.tokens
     }
 
+    /// Scores or shares of one head, `[T, S]`.
+    fn scores(self, values: &[f32]) -> Matrix<'_> {
+        Matrix::row_major(values, [self.tokens, self.keys])
+    }
+
     #[expect(clippy::cast_possible_truncation, reason = "scores are f32")]
-    fn scale(self) -> f32 {
+    pub(super) fn scale(self) -> f32 {
         scale(self.width) as f32
     }
 }
 
-/// One head of one note, `[rows, E]`, as a view.
-fn head(x: &FlexTensor, note: usize, head: usize) -> FlexTensor {
+/// One head of one note, `[rows, E]`.
+fn head(x: &FlexTensor, note: usize, head: usize) -> Matrix<'_> {
     let [_, _, rows, width] = x.layout().shape().dims::<4>();
     let [by_note, by_head, by_row, by_value] = [0, 1, 2, 3].map(|dim| x.layout().strides()[dim]);
     let offset = note.cast_signed() * by_note + head.cast_signed() * by_head;
-    matrix(x, offset, [rows, width], [by_row, by_value])
-}
-
-fn product(a: FlexTensor, b: FlexTensor) -> FlexTensor {
-    Flex::float_matmul(a, b)
+    Matrix::within(x, offset, [rows, width], [by_row, by_value])
 }
 
 /// Shares of one head, `[T, S]`, zero where a token must not look.
-fn shares(q: FlexTensor, k: FlexTensor, sizes: Sizes) -> FlexTensor {
-    let mut scores = product(q, k.transpose(0, 1));
-    softmax_rows(scores.storage_mut::<f32>(), sizes.keys, sizes.before(), sizes.scale());
+fn shares(q: Matrix<'_>, k: Matrix<'_>, sizes: Sizes) -> Vec<f32> {
+    let mut scores = product(q, k.transposed(), Threads::One);
+    softmax_rows(&mut scores, sizes.keys, sizes.before(), sizes.scale());
     scores
 }
 
 vectorised! {
     /// Softmax of `scale·x` over the first `before + i + 1` values of row `i`; zero over the rest.
-    fn softmax_rows(scores: &mut [f32], width: usize, before: usize, scale: f32) {
+    pub(super) fn softmax_rows(scores: &mut [f32], width: usize, before: usize, scale: f32) {
         for (i, row) in scores.chunks_exact_mut(width).enumerate() {
             let (seen, unseen) = row.split_at_mut(before + i + 1);
             unseen.fill(0.0);
@@ -93,8 +93,7 @@ vectorised! {
 }
 
 /// Lays heads, each `[rows, E]`, out token by token and hands them back as `[B, heads, rows, E]`.
-fn assemble(parts: &[FlexTensor], notes: usize, heads: usize, rows: usize, width: usize) -> FlexTensor {
-    let parts: Vec<&[f32]> = parts.iter().map(values).collect();
+fn assemble(parts: &[Vec<f32>], notes: usize, heads: usize, rows: usize, width: usize) -> FlexTensor {
     let mut out = vec![0.0; notes * rows * heads * width];
     for_rows(&mut out, heads * width, |row, out| {
         for (row, out) in (row..).zip(out.chunks_exact_mut(heads * width)) {
@@ -107,21 +106,23 @@ fn assemble(parts: &[FlexTensor], notes: usize, heads: usize, rows: usize, width
     tensor(out, &[notes, rows, heads, width]).transpose(1, 2)
 }
 
+#[cfg(any(test, not(target_arch = "wasm32")))]
 pub(super) fn forward(q: &FlexTensor, k: &FlexTensor, v: &FlexTensor) -> FlexTensor {
     let sizes = Sizes::of(q, k);
     let mixed = map_tasks(sizes.notes * sizes.heads, |task| {
         let (note, query) = (task / sizes.heads, task % sizes.heads);
         let key = query / sizes.group();
-        product(shares(head(q, note, query), head(k, note, key), sizes), head(v, note, key))
+        let shares = shares(head(q, note, query), head(k, note, key), sizes);
+        product(sizes.scores(&shares), head(v, note, key), Threads::One)
     });
     assemble(&mixed, sizes.notes, sizes.heads, sizes.tokens, sizes.width)
 }
 
 /// Gradients of the query heads that share a key/value head, and of that head.
 struct GroupGradients {
-    queries: Vec<FlexTensor>,
-    keys: FlexTensor,
-    values: FlexTensor,
+    queries: Vec<Vec<f32>>,
+    keys: Vec<f32>,
+    values: Vec<f32>,
 }
 
 pub(super) fn backward(
@@ -159,21 +160,15 @@ fn group_backward(
 ) -> GroupGradients {
     let (k, v) = (head(k, note, key), head(v, note, key));
     let mut queries = Vec::with_capacity(sizes.group());
-    let mut sums: Option<[FlexTensor; 2]> = None;
+    let [mut keys, mut values] = [(); 2].map(|()| vec![0.0; sizes.keys * sizes.width]);
     for query in key * sizes.group()..(key + 1) * sizes.group() {
         let (q, grad) = (head(q, note, query), head(grad, note, query));
-        let shares = shares(q.clone(), k.clone(), sizes);
-        let for_values = product(shares.transpose(0, 1), grad.clone());
-        let mut scores = product(grad, v.transpose(0, 1));
-        let (gradient, scale) = (scores.storage_mut::<f32>(), sizes.scale());
-        softmax_rows_backward(shares.storage::<f32>(), gradient, sizes.keys, sizes.before(), scale);
-        queries.push(product(scores.clone(), k.clone()));
-        let for_keys = product(scores.transpose(0, 1), q);
-        sums = Some(match sums {
-            None => [for_keys, for_values],
-            Some([keys, values]) => [Flex::float_add(keys, for_keys), Flex::float_add(values, for_values)],
-        });
+        let shares = shares(q, k, sizes);
+        add_product(sizes.scores(&shares).transposed(), grad, &mut values, Threads::One);
+        let mut scores = product(grad, v.transposed(), Threads::One);
+        softmax_rows_backward(&shares, &mut scores, sizes.keys, sizes.before(), sizes.scale());
+        queries.push(product(sizes.scores(&scores), k, Threads::One));
+        add_product(sizes.scores(&scores).transposed(), q, &mut keys, Threads::One);
     }
-    let [keys, values] = sums.expect("a key/value head has queries");
     GroupGradients { queries, keys, values }
 }

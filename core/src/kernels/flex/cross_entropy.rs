@@ -1,12 +1,13 @@
 //! Cross-entropy by rows, and over a projection by blocks of rows.
 
 use burn::backend::flex::FlexTensor;
-use burn::backend::ops::{FloatTensorOps, IntTensorOps};
+use burn::backend::ops::IntTensorOps;
 use burn::backend::{Flex, IntDType};
 
 use super::exp::exp;
+use super::product::{Matrix, Threads, product_into};
 use super::rows::{for_rows, map_sum, map_tasks, max};
-use super::{contiguous, matrix, tensor, values, vectorised};
+use super::{contiguous, tensor, values, vectorised};
 
 /// Rows of logits that a projection forms at a time. Fewer would have the product read the table too often for what it
 /// computes; more would only take memory.
@@ -67,25 +68,19 @@ vectorised! {
     }
 }
 
-/// Rows `from..to` of a contiguous matrix, as a view.
-fn rows(x: &FlexTensor, from: usize, to: usize) -> FlexTensor {
-    let [_, width] = x.layout().shape().dims::<2>();
-    let stride = width.cast_signed();
-    matrix(x, from.cast_signed() * stride, [to - from, width], [stride, 1])
-}
-
 fn blocks(count: usize) -> impl Iterator<Item = (usize, usize)> {
     (0..count).step_by(ROWS).map(move |from| (from, count.min(from + ROWS)))
 }
 
 pub(super) fn projected(hidden: &FlexTensor, table: &FlexTensor, targets: FlexTensor) -> FlexTensor {
-    let (hidden, targets) = (hidden.to_contiguous(), places(targets));
+    let targets = places(targets);
+    let (hidden, table) = (Matrix::of(hidden), Matrix::of(table));
+    let width = table.height();
     let mut losses = Vec::with_capacity(targets.len());
+    let mut logits = Vec::new(); // one memory for every block: to get and clear new would cost a fifth of the product
     for (from, to) in blocks(targets.len()) {
-        let logits = Flex::float_matmul(rows(&hidden, from, to), table.transpose(0, 1));
-        let [count, width] = logits.layout().shape().dims::<2>();
-        let logits = values(&logits);
-        losses.extend(map_tasks(count, |row| loss(&logits[row * width..][..width], targets[from + row])));
+        product_into(hidden.rows(from, to), table.transposed(), &mut logits, Threads::All);
+        losses.extend(map_tasks(to - from, |row| loss(&logits[row * width..][..width], targets[from + row])));
     }
     tensor(vec![summed(losses.into_iter())], &[1])
 }
@@ -95,19 +90,19 @@ pub(super) fn projected_with_gradient(
     table: &FlexTensor,
     targets: FlexTensor,
 ) -> (FlexTensor, FlexTensor) {
-    let (hidden, table, targets) = (hidden.to_contiguous(), table.to_contiguous(), places(targets));
+    let (table, targets) = (table.to_contiguous(), places(targets));
     let [count, depth] = hidden.layout().shape().dims::<2>();
     let words = values(&table);
+    let (hidden, table) = (Matrix::of(hidden), Matrix::of(&table));
+    let width = table.height();
     let mut losses = vec![0.0; count];
     let mut gradient = vec![0.0; count * depth];
+    let (mut logits, mut mixed) = (Vec::new(), Vec::new());
     for (from, to) in blocks(count) {
-        let mut logits = Flex::float_matmul(rows(&hidden, from, to), table.transpose(0, 1));
-        let [_, width] = logits.layout().shape().dims::<2>();
-        let sums =
-            exponentials(logits.storage_mut::<f32>(), width, &targets[from..to], &mut losses[from..to]);
-        let mixed = Flex::float_matmul(logits, table.clone());
-        let (mixed, out) = (values(&mixed), &mut gradient[from * depth..to * depth]);
-        for_rows(out, depth, |row, out| {
+        product_into(hidden.rows(from, to), table.transposed(), &mut logits, Threads::All);
+        let sums = exponentials(&mut logits, width, &targets[from..to], &mut losses[from..to]);
+        product_into(Matrix::row_major(&logits, [to - from, width]), table, &mut mixed, Threads::All);
+        for_rows(&mut gradient[from * depth..to * depth], depth, |row, out| {
             for (row, out) in (row..).zip(out.chunks_exact_mut(depth)) {
                 let own = &words[targets[from + row] * depth..][..depth];
                 row_gradient(&mixed[row * depth..][..depth], own, sums[row], out);

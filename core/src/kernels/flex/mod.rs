@@ -6,18 +6,38 @@
 mod attention;
 mod cross_entropy;
 mod exp;
+pub(super) mod packed;
+mod product;
 mod rms_norm;
 mod rotary;
 mod rows;
+#[cfg(any(test, target_arch = "wasm32"))]
+mod simd;
 mod swiglu;
 
 use burn::backend::flex::{FlexTensor, Layout};
+use burn::backend::ops::FloatTensorOps;
 use burn::backend::tensor::{FloatTensor, IntTensor};
 use burn::backend::{Bytes, DType, Flex, Shape};
 
 use super::{FusedGradients, FusedOps};
+use product::{Matrix, Threads};
 
 impl FusedOps for Flex {
+    fn projection(x: FloatTensor<Self>, weight: FloatTensor<Self>) -> FloatTensor<Self> {
+        Self::product(x, weight.transpose(0, 1))
+    }
+
+    fn adapted_projection(
+        x: FloatTensor<Self>,
+        weight: FloatTensor<Self>,
+        a: FloatTensor<Self>,
+        b: FloatTensor<Self>,
+    ) -> FloatTensor<Self> {
+        let low = Self::projection(x.clone(), a);
+        Self::add_product(Self::projection(x, weight), low, b.transpose(0, 1))
+    }
+
     fn rms_norm(x: FloatTensor<Self>, gain: FloatTensor<Self>, eps: f64) -> FloatTensor<Self> {
         match are_f32(&[&x, &gain]) {
             true => rms_norm::forward(&x, &gain, eps),
@@ -45,6 +65,9 @@ impl FusedOps for Flex {
         v: FloatTensor<Self>,
     ) -> FloatTensor<Self> {
         match are_f32(&[&q, &k, &v]) {
+            #[cfg(target_arch = "wasm32")]
+            true => simd::attention::forward(&q, &k, &v),
+            #[cfg(not(target_arch = "wasm32"))]
             true => attention::forward(&q, &k, &v),
             false => super::attention::reference::<Self>(q, k, v),
         }
@@ -70,6 +93,24 @@ impl FusedOps for Flex {
 }
 
 impl FusedGradients for Flex {
+    fn product(a: FloatTensor<Self>, b: FloatTensor<Self>) -> FloatTensor<Self> {
+        if !are_f32(&[&a, &b]) {
+            return Self::float_matmul(a, b);
+        }
+        let dims = [a.layout().shape()[0], b.layout().shape()[1]];
+        tensor(product::product(Matrix::of(&a), Matrix::of(&b), Threads::All), &dims)
+    }
+
+    /// `onto` is written over where nothing else holds it.
+    fn add_product(onto: FloatTensor<Self>, a: FloatTensor<Self>, b: FloatTensor<Self>) -> FloatTensor<Self> {
+        if !are_f32(&[&onto, &a, &b]) {
+            return Self::float_add(onto, Self::float_matmul(a, b));
+        }
+        let mut onto = contiguous(onto);
+        product::add_product(Matrix::of(&a), Matrix::of(&b), onto.storage_mut::<f32>(), Threads::All);
+        onto
+    }
+
     fn rms_norm_x_backward(
         x: FloatTensor<Self>,
         gain: FloatTensor<Self>,
@@ -160,7 +201,8 @@ fn matrix(tensor: &FlexTensor, offset: isize, shape: [usize; 2], strides: [isize
     FlexTensor::from_arc(tensor.data_arc(), layout, tensor.dtype())
 }
 
-/// Compiles a loop over slices twice, once for 256-bit vectors, and takes that one where the processor has them.
+/// Compiles a loop over slices twice, once for 256-bit vectors, and takes that one where the processor has them. In
+/// WebAssembly it is compiled for vectors of 128 bits, which every browser with WebGPU has.
 macro_rules! vectorised {
     ($(#[$doc:meta])* $vis:vis fn $name:ident($($arg:ident: $type:ty),* $(,)?) $(-> $result:ty)? $body:block) => {
         $(#[$doc])*
@@ -179,6 +221,15 @@ macro_rules! vectorised {
                     return unsafe { wide($($arg),*) };
                 }
             }
+            #[cfg(target_arch = "wasm32")]
+            {
+                #[target_feature(enable = "simd128")]
+                fn wide($($arg: $type),*) $(-> $result)? {
+                    plain($($arg),*)
+                }
+                return wide($($arg),*);
+            }
+            #[cfg(not(target_arch = "wasm32"))]
             plain($($arg),*)
         }
     };

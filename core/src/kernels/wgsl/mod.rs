@@ -11,6 +11,7 @@ pub(crate) mod packed;
 mod self_check;
 
 use std::sync::RwLock;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use burn::backend::DType;
 use burn_cubecl::cubecl::client::Client;
@@ -25,6 +26,19 @@ pub use self::self_check::{Checked, self_check};
 
 /// Shaders that have given a wrong answer on this machine.
 static REFUSED: RwLock<Vec<&'static str>> = RwLock::new(Vec::new());
+
+/// Whether the adapter is a program.
+static SOFTWARE: AtomicBool = AtomicBool::new(false);
+
+/// To be told once it is known: on an adapter that is a program (SwiftShader, lavapipe) products take a kernel written for
+/// such. Burn does not tell, and in a browser nobody but the page can ask.
+pub fn set_software(is_software: bool) {
+    SOFTWARE.store(is_software, Ordering::Relaxed);
+}
+
+fn is_software() -> bool {
+    SOFTWARE.load(Ordering::Relaxed)
+}
 
 /// Takes a shader out of use: the references run in its place.
 fn refuse(shader: &'static str) {

@@ -1,8 +1,5 @@
 //! Products with packed matrices, the active LoRA deltas in them: one dispatch, and one more with deltas.
 //!
-//! What a product reads comes as lists and options, which Burn's extension traits do not carry; so this takes the tensors
-//! of the device out of Burn's, launches, and puts the result back.
-//!
 //! Rows of a batch fall into stacks, the sets of adapters that act on them. A [`Stacked`] keeps what the kernels read of
 //! the deltas: for each stack the `A` of every matrix, one under the other, the scaled `B`, and the stack of each row. It is
 //! made when first asked for, and again when a delta or the shape of the batch has changed.
@@ -10,7 +7,7 @@
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 
-use burn::backend::{BackendTensor, DispatchAutodiffContext, DispatchTensor, DispatchTensorKind, Shape};
+use burn::backend::{BackendTensor, DispatchTensorKind, Shape};
 use burn::tensor::{DType, Device, Int, Tensor, TensorData};
 use burn_cubecl::cubecl::zspace::{Strides, metadata::Metadata};
 use burn_cubecl::kernel::into_contiguous;
@@ -19,27 +16,20 @@ use clinlora_shaders::lora_down::Down;
 use clinlora_shaders::matmul_packed::{Form, NO_ADAPTER, Product, row_adapters};
 use clinlora_shaders::packed::Bits as CodeBits;
 
-use super::{elem, empty, is_usable, launch, takes_wgsl};
+use super::super::packed::Layer;
+use super::{elem, empty, is_software, is_usable, launch, takes_wgsl};
 use crate::peft::lora::Lora;
-use crate::quant::{Bits, Packed};
+use crate::quant::Bits;
 
 /// Ranks are padded to a multiple of this.
 const RANK: usize = 8;
-
-/// A packed layer: its weight, its deltas, and what is kept of them.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct Layer<'a> {
-    pub(crate) packed: &'a Packed,
-    pub(crate) deltas: &'a [Lora],
-    pub(crate) stacked: &'a Stacked,
-}
 
 /// `x·Wᵀ` with the active deltas, added to `onto` if there is one.
 ///
 /// # Shapes
 /// - `x`: `[B, .., d_in]`
 /// - `onto` and result: `[B, .., d_out]`
-pub(crate) fn linear<const N: usize>(
+pub(in super::super) fn linear<const N: usize>(
     x: &Tensor<N>,
     layer: Layer<'_>,
     onto: Option<&Tensor<N>>,
@@ -54,13 +44,20 @@ pub(crate) fn linear<const N: usize>(
 }
 
 /// `silu(gate(x))·up(x)`, `[B, .., F]`.
-pub(crate) fn gated<const N: usize>(x: &Tensor<N>, gate: Layer<'_>, up: Layer<'_>) -> Option<Tensor<N>> {
+pub(in super::super) fn gated<const N: usize>(
+    x: &Tensor<N>,
+    gate: Layer<'_>,
+    up: Layer<'_>,
+) -> Option<Tensor<N>> {
     let width = gate.packed.shape()[0];
     Some(burn_of(product(x, &[gate, up], Form::Swiglu, width, None)?, outputs(x, width)))
 }
 
 /// Three layers on the same `x`; the results are columns of one tensor.
-pub(crate) fn together<const N: usize>(x: &Tensor<N>, layers: [Layer<'_>; 3]) -> Option<[Tensor<N>; 3]> {
+pub(in super::super) fn together<const N: usize>(
+    x: &Tensor<N>,
+    layers: [Layer<'_>; 3],
+) -> Option<[Tensor<N>; 3]> {
     let widths = layers.map(|layer| layer.packed.shape()[0]);
     let [first, second, third] = widths.map(|width| width.next_multiple_of(64));
     let starts = [0, first, first + second];
@@ -116,7 +113,7 @@ fn product<const N: usize>(
     };
     let bits = if bits == Bits::Four { CodeBits::Int4 } else { CodeBits::Int8 };
     let rank = columns.as_ref().map(|columns| columns.rank);
-    let call = Product { rows, cols, inner, bits, elem, form, rank }.launch();
+    let call = Product { rows, cols, inner, bits, elem, form, rank, in_software: is_software() }.launch();
     if !is_usable(&x.client, call.shader) {
         return None;
     }
@@ -144,8 +141,7 @@ fn product<const N: usize>(
 }
 
 fn from_device<const N: usize>(tensor: CubeTensor) -> Tensor<N> {
-    let kind = DispatchTensorKind::Cube(BackendTensor::Float(tensor));
-    Tensor::from_dispatch(DispatchTensor { kind, autodiff: DispatchAutodiffContext::Disabled })
+    super::super::packed::from_device(DispatchTensorKind::Cube(BackendTensor::Float(tensor)))
 }
 
 fn burn_of<const N: usize>(y: CubeTensor, dims: [usize; N]) -> Tensor<N> {

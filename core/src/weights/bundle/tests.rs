@@ -1,5 +1,7 @@
 //! Bundles of a tiny model: what is read back, and every defect of a manifest by name.
 
+use std::collections::BTreeMap;
+
 use burn::tensor::{DType, Device};
 use serde_json::{Value, json};
 
@@ -19,7 +21,8 @@ pub(crate) fn tiny(bits: Bits) -> (Manifest, Vec<Vec<u8>>) {
     let mut writer = ShardWriter::new(store).with_shard_bytes(1 << 13);
     let device = Device::flex();
     let mut weights = RandomWeights::new(3, &device, DType::F32);
-    let tensors = writer.add_decoder(&config, bits, &mut weights, |_, _| {}).expect("packs");
+    let tensors =
+        writer.add_decoder(&config, bits, &mut weights, &BTreeMap::new(), |_, _| {}).expect("packs");
     writer.begin("adapters").expect("stores");
     let mut add = |name: &str, shape: [usize; 2], step: f32| {
         let values: Vec<f32> =

@@ -1,5 +1,7 @@
 //! Filling shards: tensors one after the other, cut where a shard is full.
 
+use std::collections::BTreeMap;
+
 use burn::tensor::Tensor;
 use half::f16;
 
@@ -7,7 +9,7 @@ use super::decoder_tensors;
 use super::manifest::{BundleTensor, File, Format, SHARD_BYTES, Segment, sha256};
 use crate::config::LlamaConfig;
 use crate::error::Error;
-use crate::quant::{Bits, pack, pack_rows, row_words};
+use crate::quant::{Bits, Moments, pack, pack_for, pack_rows, row_words};
 use crate::weights::{Init, Weights};
 
 /// Tensors begin at a multiple of this: what a graphics device asks of an offset.
@@ -119,6 +121,7 @@ impl<E: From<Error>, F: FnMut(&str, &[u8]) -> Result<(), E>> ShardWriter<F> {
         config: &LlamaConfig,
         bits: Bits,
         weights: &mut W,
+        inputs: &BTreeMap<String, Moments>,
         mut progress: impl FnMut(usize, usize),
     ) -> Result<Vec<BundleTensor>, E> {
         let wanted = decoder_tensors(bits, config);
@@ -134,7 +137,13 @@ impl<E: From<Error>, F: FnMut(&str, &[u8]) -> Result<(), E>> ShardWriter<F> {
                 _ => None,
             };
             let Some(values) = values else { continue };
-            let bytes = encode(&values, shape, *format).ok_or_else(|| cannot_pack(name))?;
+            let bytes = match (format, shape.as_slice(), inputs.get(name)) {
+                (Format::Int4, [n, k], Some(inputs)) => {
+                    pack_for(&values, [*n, *k], Bits::Four, Some(inputs)).map(bytes_of)
+                }
+                _ => encode(&values, shape, *format),
+            };
+            let bytes = bytes.ok_or_else(|| cannot_pack(name))?;
             tensors.push(self.add(name, shape, *format, &bytes)?);
         }
         progress(wanted.len(), wanted.len());
@@ -153,13 +162,12 @@ fn flat<const D: usize>(tensor: Tensor<D>, count: usize) -> Option<Vec<f32>> {
 /// The bytes of `values` in a form; none if one of them has none in it.
 #[must_use]
 pub fn encode(values: &[f32], shape: &[usize], format: Format) -> Option<Vec<u8>> {
-    let words = |words: Vec<u32>| words.into_iter().flat_map(u32::to_le_bytes).collect();
     let finite = |values: &[f32]| values.iter().all(|v| v.is_finite());
     match (format, shape) {
-        (Format::Int4, [n, k]) => pack(values, [*n, *k], Bits::Four).map(words),
-        (Format::Int8, [n, k]) => pack(values, [*n, *k], Bits::Eight).map(words),
-        (Format::Int8Rows, [_, width]) => pack_rows(values, *width).map(words),
-        (Format::F32, _) => finite(values).then(|| words(values.iter().map(|v| v.to_bits()).collect())),
+        (Format::Int4, [n, k]) => pack(values, [*n, *k], Bits::Four).map(bytes_of),
+        (Format::Int8, [n, k]) => pack(values, [*n, *k], Bits::Eight).map(bytes_of),
+        (Format::Int8Rows, [_, width]) => pack_rows(values, *width).map(bytes_of),
+        (Format::F32, _) => finite(values).then(|| bytes_of(values.iter().map(|v| v.to_bits()).collect())),
         (Format::F16, _) => {
             let halves: Vec<f16> = values.iter().map(|v| f16::from_f32(*v)).collect();
             let mut bytes: Vec<u8> = halves.iter().flat_map(|half| half.to_le_bytes()).collect();
@@ -168,6 +176,10 @@ pub fn encode(values: &[f32], shape: &[usize], format: Format) -> Option<Vec<u8>
         }
         _ => None,
     }
+}
+
+fn bytes_of(words: Vec<u32>) -> Vec<u8> {
+    words.into_iter().flat_map(u32::to_le_bytes).collect()
 }
 
 fn cannot_pack(name: &str) -> Error {

@@ -1,4 +1,4 @@
-//! `clinlora demo`: the main job end to end on synthetic patients.
+//! `clinlora demo`: the main job end to end on synthetic patients, down to a bundle for a browser.
 //!
 //! Every step is one a person can type: the recipes of `trainer/recipes/demo/` are written into the folder, and the
 //! report names the command behind each row.
@@ -7,6 +7,9 @@ mod report;
 
 use std::path::{Path, PathBuf};
 use std::time::Instant;
+
+use clinlora_core::quant::Bits;
+use clinlora_core::weights::bundle::ModelCard;
 
 use self::report::{Cell, Report, Row};
 use super::evaluate::{Evaluation, evaluate};
@@ -22,6 +25,7 @@ use crate::device::Opened;
 use crate::error::Result;
 use crate::eval::EvalOptions;
 use crate::eval::perplexity::{Perplexity, batch_losses};
+use crate::export::{ExportOptions, TaskToExport, export};
 use crate::files::{self, NewFolder};
 use crate::folders::base::BaseFolder;
 use crate::mimic::{NoteOptions, NoteSplit, TaskOptions, prepare_notes, prepare_tasks};
@@ -41,6 +45,9 @@ struct Variant {
     loads_clinical: bool,
 }
 
+/// The variant whose adapters the bundle has.
+const IN_BUNDLE: Shipped = shipped!("demo", "clinical-downstream");
+
 /// Four of the paper's six variants.
 const VARIANTS: [Variant; 4] = [
     Variant { title: "head only", recipe: shipped!("demo", "head"), loads_clinical: false },
@@ -50,11 +57,7 @@ const VARIANTS: [Variant; 4] = [
         recipe: shipped!("demo", "clinical-frozen"),
         loads_clinical: true,
     },
-    Variant {
-        title: "+ clinical (trainable) + downstream",
-        recipe: shipped!("demo", "clinical-downstream"),
-        loads_clinical: true,
-    },
+    Variant { title: "+ clinical (trainable) + downstream", recipe: IN_BUNDLE, loads_clinical: true },
 ];
 
 /// The paper's tasks, in the order of its tables.
@@ -123,7 +126,9 @@ impl Walkthrough<'_> {
             self.say(row.line());
             rows.push(row);
         }
-        Ok(Report { patients, seed: self.seed, folder: self.root.clone(), task_notes, perplexity, rows })
+        let bundle = self.bundle(&base)?;
+        let folder = self.root.clone();
+        Ok(Report { patients, seed: self.seed, folder, task_notes, perplexity, rows, bundle })
     }
 
     fn hospital(&self, patients: u64) -> Result<()> {
@@ -241,6 +246,43 @@ impl Walkthrough<'_> {
             both[0], both[1]
         ));
         Ok(both)
+    }
+
+    /// Packs base, clinical and downstream adapters of all tasks for a browser.
+    fn bundle(&self, base: &Path) -> Result<report::Bundle> {
+        let tasks = TASKS.map(|task| {
+            let run = self.path("runs").join(format!("{}-{}", task.to_lowercase(), IN_BUNDLE.name));
+            TaskToExport {
+                name: task.to_lowercase(),
+                file: self.task_file(task, "task.toml"),
+                adapters: vec![run.join("clinical"), run],
+                valid: Some(self.task_file(task, "valid.csv")),
+                test: Some(self.task_file(task, "test.csv")),
+            }
+        });
+        let said = |text: &str| text.to_owned();
+        let card = ModelCard {
+            name: said("clinlora demo"),
+            licence: said("Apache-2.0"),
+            intended_use: said("Showing that the program works, from raw tables to a page."),
+            limitations: said("Trained on invented patients: its figures say nothing about real ones."),
+            training_data: said("The synthetic hospital of `clinlora demo`."),
+            ..ModelCard::default()
+        };
+        let options = ExportOptions {
+            model: base.to_owned(),
+            bits: Bits::Four,
+            tasks: tasks.to_vec(),
+            base: None,
+            max_tokens: 128,
+            card,
+            out: self.path("bundle"),
+            overwrite: false,
+            seed: self.seed,
+        };
+        let bundle = report::Bundle::new(&export(&options, &self.device)?);
+        self.say(bundle.line());
+        Ok(bundle)
     }
 
     /// Trains and tests one variant on one task.

@@ -3,6 +3,7 @@
 use std::fmt::Write;
 use std::path::PathBuf;
 
+use clinlora_core::weights::bundle::{Agreement, Manifest};
 use serde::Serialize;
 
 use crate::eval::Metrics;
@@ -18,6 +19,38 @@ pub(super) struct Report {
     /// Of held-out notes: base, and base with the clinical adapter.
     pub(super) perplexity: [f64; 2],
     pub(super) rows: Vec<Row>,
+    pub(super) bundle: Bundle,
+}
+
+/// What was packed for a browser.
+#[derive(Debug, Serialize)]
+pub(super) struct Bundle {
+    /// Size of its shards.
+    bytes: u64,
+    /// Task, AUROC of the test notes unpacked and packed.
+    auroc: Vec<(String, Option<f64>, Option<f64>)>,
+}
+
+impl Bundle {
+    pub(super) fn new(manifest: &Manifest) -> Self {
+        let auroc = manifest.tasks.iter().map(|task| {
+            let Agreement { auroc_dense, auroc_packed, .. } = task.agreement;
+            (task.name.clone(), auroc_dense, auroc_packed)
+        });
+        Self { bytes: manifest.shards.iter().map(|shard| shard.bytes).sum(), auroc: auroc.collect() }
+    }
+
+    /// In short.
+    pub(super) fn line(&self) -> String {
+        let points = self.auroc.iter().filter_map(|(task, dense, packed)| {
+            Some(format!("{} {:+.2}", task.to_uppercase(), 100.0 * ((*packed)? - (*dense)?)))
+        });
+        let points = points.collect::<Vec<_>>().join(", ");
+        format!(
+            "bundle: int4, {:.2} MB; AUROC of the test notes by packing, points: {points}",
+            self.bytes as f64 / 1e6
+        )
+    }
 }
 
 /// One way of learning the tasks.
@@ -116,6 +149,11 @@ impl Report {
             "\nEvery run is in {folder}/runs, its recipe in recipe.toml, its predictions in test/predictions.csv. To predict:\n\n    \
              clinlora predict --model {folder}/base --adapter {folder}/runs/mor-lora --task {folder}/tasks/mor/task.toml \
              --notes NOTES.jsonl"
+        ));
+        line(format!(
+            "\nThe last row's models for a browser are in {folder}/bundle ({}). In the checkout\n`cargo xtask serve --demo \
+             {folder}` shows them.",
+            self.bundle.line().trim_start_matches("bundle: ")
         ));
         text
     }

@@ -4,12 +4,16 @@
 //! device are requested here and registered with Burn as an existing setup: each registration is a device of its own, which
 //! is what lets a lost one be replaced, and errors are collected instead.
 
+use std::pin::pin;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use burn::tensor::Device;
 use burn::tensor::wgpu::WgpuSetup;
 use burn::tensor::wgpu::wgpu;
-use clinlora_webapp::engine::choice::Found;
+use clinlora_core::kernels::wgsl::self_check;
+use clinlora_core::quant::Bits;
+use clinlora_core::weights::bundle::Base;
+use clinlora_webapp::engine::choice::{Found, trust};
 use clinlora_webapp::engine::protocol::{Adapter, CpuReason};
 use js_sys::Reflect;
 use wasm_bindgen::prelude::*;
@@ -95,6 +99,7 @@ fn report(adapter: &wgpu::Adapter, device: &wgpu::Device) -> Adapter {
         has_f16: device.features().contains(wgpu::Features::SHADER_F16),
         binding_bytes: limits.max_storage_buffer_binding_size,
         buffer_bytes: limits.max_buffer_size,
+        refused_kernels: Vec::new(),
     }
 }
 
@@ -142,6 +147,28 @@ impl Gpu {
         Ok(Self { device, handles: wgpu_device, trouble })
     }
 
+    /// Tries the kernels a model on this base meets on small inputs, and takes those with a wrong answer out of use; returns
+    /// their names. It ends early when something goes wrong on the device; the caller sees that in [`trouble`](Self::trouble).
+    pub(crate) async fn try_kernels(&self, base: &Base) -> Result<Vec<String>, CpuReason> {
+        const LOOK_MS: u32 = 250;
+        let met = Met::new(base);
+        let mut answers = pin!(self_check(&self.device, |shader| met.includes(shader.name)));
+        let answers = loop {
+            match within(LOOK_MS, answers.as_mut()).await {
+                Some(answers) => break answers,
+                None if self.trouble().is_some() => return Ok(Vec::new()),
+                None => {}
+            }
+        };
+        for answer in &answers {
+            if let Err(wrong) = &answer.result {
+                web_sys::console::warn_1(&format!("kernel {}: {wrong}", answer.shader).into());
+            }
+        }
+        let answers: Vec<_> = answers.iter().map(|answer| (answer.shader, answer.result.is_ok())).collect();
+        trust(&answers)
+    }
+
     /// What has gone wrong so far.
     pub(crate) fn trouble(&self) -> Option<Trouble> {
         self.trouble.lock().unwrap_or_else(PoisonError::into_inner).clone()
@@ -150,5 +177,36 @@ impl Gpu {
     /// Gives back the device's memory at once instead of when JavaScript collects it.
     pub(crate) fn destroy(self) {
         self.handles.destroy();
+    }
+}
+
+/// The kernels that a model on a base meets here, where states are f32.
+struct Met {
+    bits: &'static str,
+    /// Whether every width is a multiple of four: then none but the kernels for those.
+    is_vec: bool,
+}
+
+impl Met {
+    fn new(base: &Base) -> Self {
+        let size = |name: &str| base.config.get(name).and_then(serde_json::Value::as_u64);
+        let widths = ["hidden_size", "intermediate_size", "head_dim"].map(size);
+        Self {
+            bits: if base.bits == Bits::Four { "int4" } else { "int8" },
+            is_vec: widths.iter().all(|width| width.is_some_and(|width| width.is_multiple_of(4))),
+        }
+    }
+
+    /// Whether the kernel of this name, `stem.flag.flag`, is one of them.
+    fn includes(&self, name: &str) -> bool {
+        let mut parts = name.split('.');
+        let (stem, flags) = (parts.next().unwrap_or_default(), parts.collect::<Vec<_>>());
+        let has = |flag: &str| flags.contains(&flag);
+        let product = ["matmul_packed", "matmul_rows"].contains(&stem);
+        let in_fours = product || ["lora_down", "attend_causal"].contains(&stem);
+        (in_fours || ["rms_norm", "rotary"].contains(&stem))
+            && has("f32")
+            && (!product || has(self.bits))
+            && (!in_fours || !self.is_vec || has("vec"))
     }
 }

@@ -10,7 +10,7 @@ use clinlora_core::engine::{Adapters, Engine, Loader, Padding};
 use clinlora_core::explain::visible;
 use clinlora_core::tokenizer::Tokenizer;
 use clinlora_core::weights::bundle::{Bundle, ShardSource};
-use clinlora_webapp::engine::choice::choose;
+use clinlora_webapp::engine::choice::{Found, choose};
 use clinlora_webapp::engine::protocol::{
     AdapterChoice, CpuReason, DeviceWish, Event, Failure, Opened, Outcome, Place,
 };
@@ -72,15 +72,32 @@ pub(crate) enum Compute {
 }
 
 impl Compute {
-    /// The device that was chosen, from the handles that were found.
-    pub(crate) fn new(place: Place, handles: Result<Handles, CpuReason>) -> Result<Self, Failure> {
-        match (place, handles) {
-            (Place::Cpu { reason }, _) | (_, Err(reason)) => Ok(Self::Cpu { reason }),
-            (place @ Place::Gpu { .. }, Ok(handles)) => {
-                let gpu = Gpu::new(handles).map_err(|reason| Failure::DeviceLost { reason })?;
-                Ok(Self::Gpu { gpu, place })
+    /// The device that was chosen, from the handles that were found, if it computes what it should: a GPU that does not is
+    /// left for the CPU.
+    pub(crate) async fn new(
+        place: Place,
+        handles: Result<Handles, CpuReason>,
+        parts: &Sources,
+    ) -> Result<Self, Failure> {
+        let (mut adapter, handles) = match (place, handles) {
+            (Place::Cpu { reason }, _) | (_, Err(reason)) => return Ok(Self::Cpu { reason }),
+            (Place::Gpu { adapter }, Ok(handles)) => (adapter, handles),
+        };
+        let gpu = Gpu::new(handles).map_err(|reason| Failure::DeviceLost { reason })?;
+        let base = parts.owner().bundle.manifest().base.as_ref().ok_or(Failure::NothingLoaded)?;
+        let tried = gpu.try_kernels(base).await;
+        let refused = match tried {
+            Ok(refused) => refused,
+            Err(reason) => {
+                gpu.destroy();
+                choose(DeviceWish::Automatic, &Found::Nothing(reason), parts.bytes, 0)?;
+                return Ok(Self::Cpu { reason });
             }
-        }
+        };
+        adapter.refused_kernels = refused;
+        let compute = Self::Gpu { gpu, place: Place::Gpu { adapter } };
+        compute.check(parts.bytes)?;
+        Ok(compute)
     }
 
     fn device(&self) -> Device {
@@ -137,10 +154,18 @@ pub(crate) struct Loaded {
     pub(crate) engine: RefCell<Engine>,
 }
 
-struct Sources {
+/// [`Parts`] that can be loaded again.
+pub(crate) struct Sources {
     base: Option<Rc<StoredPart>>,
     bundle: Rc<StoredPart>,
     bytes: u64,
+}
+
+impl Sources {
+    /// The part with the base.
+    fn owner(&self) -> &Rc<StoredPart> {
+        self.base.as_ref().unwrap_or(&self.bundle)
+    }
 }
 
 /// A request to predict.
@@ -155,21 +180,23 @@ pub(crate) struct Wanted<'a> {
 }
 
 impl Loaded {
-    /// Puts the base on the device, then adapters and heads.
+    /// Puts the base on the device that was chosen, then adapters and heads.
     pub(crate) async fn load(
         parts: Parts,
-        compute: Compute,
+        place: Place,
+        handles: Result<Handles, CpuReason>,
         wish: DeviceWish,
         id: u64,
     ) -> Result<Self, Failure> {
         let Parts { base, bundle, bytes } = parts;
         let parts = Rc::new(Sources { base: base.map(Rc::new), bundle: Rc::new(bundle), bytes });
+        let compute = Compute::new(place, handles, &parts).await?;
         Self::put(parts, compute, wish, id).await
     }
 
     async fn put(parts: Rc<Sources>, compute: Compute, wish: DeviceWish, id: u64) -> Result<Self, Failure> {
         let bytes = parts.bytes;
-        let owner = parts.base.as_ref().unwrap_or(&parts.bundle);
+        let owner = parts.owner();
         let device = compute.device();
         let padding = match compute {
             Compute::Cpu { .. } => Padding::Longest,
@@ -201,7 +228,8 @@ impl Loaded {
         self.end();
         let handles = device::find().await;
         let place = choose(wish, &device::found(&handles), parts.bytes, 0)?;
-        Self::put(parts, Compute::new(place, handles)?, wish, id).await
+        let compute = Compute::new(place, handles, &parts).await?;
+        Self::put(parts, compute, wish, id).await
     }
 
     /// Lets go of the device.

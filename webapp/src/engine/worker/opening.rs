@@ -10,7 +10,7 @@ use web_sys::File;
 use super::device;
 use super::host::{Stop, send};
 use super::load::Loader;
-use super::model::{Compute, Loaded, Parts, StoredPart};
+use super::model::{Loaded, Parts, StoredPart};
 use super::requests::{owned_manifests, stored_bundle, sweep};
 use super::source::Source;
 use super::store::Store;
@@ -60,8 +60,7 @@ impl Opening<'_> {
         let adapters = self.fetch(&store, found).await?;
         drop(store);
         let parts = Parts { base, bundle: adapters, bytes };
-        let compute = Compute::new(place, handles)?;
-        Loaded::load(parts, compute, wish, self.id).await
+        Loaded::load(parts, place, handles, wish, self.id).await
     }
 
     /// The manifest at a source: the stored one if the whole bundle is stored, else what the source gives now.

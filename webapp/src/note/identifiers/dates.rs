@@ -144,7 +144,7 @@ fn in_numbers(text: &str, words: &[Word<'_>], at: usize) -> Option<usize> {
         return None;
     }
     let end = words[at + 1].end();
-    let is_followed = text[end..].starts_with(|c: char| matches!(c, '/' | '%')) || decimal(text, end);
+    let is_followed = text[end..].starts_with(['/', '%']) || decimal(text, end);
     let month_and_year = (1..=12).contains(&first) && words[at + 1].text.len() == 4 && is_year(second);
     let is_after_word = at > 0
         && words[at - 1].is_one_of(&BEFORE)

@@ -148,9 +148,9 @@ fn titled(text: &str, words: &[Word<'_>], at: usize) -> Option<usize> {
         return None;
     }
     // "Dr. Smith, Cardiology": a comma ends a titled name.
-    let comma = text[words[at].end()..].find(',').map_or(text.len(), |comma| words[at].end() + comma);
-    let until = words.iter().take_while(|word| word.start < comma).count();
-    name(text, &words[..until.max(at + 1)], at + 1, 1, shouts)
+    let gap_has_comma = |place: &usize| between(text, &words[place - 1], &words[*place]).contains(',');
+    let until = (at + 1..words.len().min(at + 6)).find(gap_has_comma).unwrap_or(words.len());
+    name(text, &words[..until], at + 1, 1, shouts)
 }
 
 /// `Name: Doe, Jane`, `Attending: A. Smith`, `patient John Smith`.
@@ -161,8 +161,8 @@ fn headed(text: &str, words: &[Word<'_>], at: usize) -> Option<(usize, usize)> {
     let is_headed =
         words[at].is_one_of(&HEADINGS) && gap.starts_with(':') && gap[1..].trim_matches(' ').is_empty();
     let is_named = words[at].is("named") && gap == " ";
-    let line_end = text[next.start..].find('\n').map_or(text.len(), |end| next.start + end);
-    let until = words.iter().take_while(|word| word.start < line_end).count();
+    let ends_line = |place: &usize| between(text, &words[place - 1], &words[*place]).contains('\n');
+    let until = (at + 2..words.len().min(at + 7)).find(ends_line).unwrap_or(words.len());
     let words = &words[..until];
     match (is_headed, is_named, is_patient) {
         (true, ..) => {

@@ -208,7 +208,7 @@ fn street(text: &str, words: &[Word<'_>], at: usize) -> Option<usize> {
     digits(&words[at]).filter(|size| *size <= 5)?;
     for place in 1..=3 {
         let word = words.get(at + place)?;
-        if between(text, &words[at + place - 1], word).trim_matches(['.', ' ']) != ""
+        if !between(text, &words[at + place - 1], word).trim_matches(['.', ' ']).is_empty()
             || !word.is_capitalised()
         {
             return None;

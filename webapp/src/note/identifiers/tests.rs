@@ -106,3 +106,28 @@ fn a_summary_counts_by_kind() {
     let counts = summary(&identifiers("3/14/2021, 3/15/2021, Dr. Smith"));
     assert_eq!(counts, [(IdentifierKind::Date, 2), (IdentifierKind::Name, 1)]);
 }
+
+#[test]
+fn a_long_paste_takes_no_longer_than_it_is() {
+    let start = std::time::Instant::now();
+    for part in [
+        "Dr. Smith ",
+        "[** **] ",
+        "patient time of death ",
+        "Name: Doe\n",
+        "68F her ",
+        "1/",
+        "a@b.",
+        "(617) 555-0123 ",
+        "Allergies: ",
+    ] {
+        let text = part.repeat(300_000 / part.len());
+        let _ = identifiers(&text);
+        let parts = super::super::sections::sections(&text);
+        let _ = super::super::sections::leakage(&text, &parts);
+        let _ = super::super::edit::change_sex(&text, super::super::edit::Sex::Male);
+        let _ = super::super::fitness::flags(&text, None);
+    }
+    // A second on a busy machine; what grows with the square of the length takes minutes.
+    assert!(start.elapsed().as_secs() < 60, "{:?}", start.elapsed());
+}

@@ -1,4 +1,4 @@
-//! The rules of R4, transcribed from the definitions of Bundle, RiskAssessment and their data types (hl7.org/fhir/R4), as a
+//! The rules of R4, transcribed from the definitions of `Bundle`, `RiskAssessment` and their data types (hl7.org/fhir/R4), as a
 //! validator that knows nothing of how the resource was made.
 
 use serde_json::{Value, json};

@@ -1,0 +1,80 @@
+//! Products with packed matrices, the active LoRA deltas in them: what a kind of device makes of them whole.
+//!
+//! What a product reads comes as lists and options, which Burn's extension traits do not carry. So the bodies take the tensors
+//! of the device out of Burn's, and put the result back; where no body applies they answer `None`, and the caller runs the
+//! reference, [`Packed::linear`] and each delta after it. No gradient goes through a body.
+
+use burn::backend::{DispatchAutodiffContext, DispatchTensor, DispatchTensorKind};
+use burn::tensor::Tensor;
+
+#[cfg(feature = "flex")]
+use super::flex::packed as flex;
+#[cfg(feature = "wgsl")]
+use super::wgsl::packed as wgsl;
+use crate::peft::lora::Lora;
+use crate::quant::Packed;
+
+/// A packed layer: its weight, its deltas, and what is kept of them.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Layer<'a> {
+    pub(crate) packed: &'a Packed,
+    pub(crate) deltas: &'a [Lora],
+    #[cfg(feature = "wgsl")]
+    pub(crate) stacked: &'a wgsl::Stacked,
+}
+
+/// `x·Wᵀ` with the active deltas, added to `onto` if there is one.
+///
+/// # Shapes
+/// - `x`: `[B, .., d_in]`
+/// - `onto` and result: `[B, .., d_out]`
+pub(crate) fn linear<const N: usize>(
+    x: &Tensor<N>,
+    layer: Layer<'_>,
+    onto: Option<&Tensor<N>>,
+) -> Option<Tensor<N>> {
+    #[cfg(feature = "flex")]
+    if let Some(y) = flex::linear(x, layer, onto) {
+        return Some(y);
+    }
+    #[cfg(feature = "wgsl")]
+    if let Some(y) = wgsl::linear(x, layer, onto) {
+        return Some(y);
+    }
+    let _ = (x, layer, onto);
+    None
+}
+
+/// `silu(gate(x))·up(x)`, `[B, .., F]`.
+pub(crate) fn gated<const N: usize>(x: &Tensor<N>, gate: Layer<'_>, up: Layer<'_>) -> Option<Tensor<N>> {
+    #[cfg(feature = "flex")]
+    if let Some(y) = flex::gated(x, gate, up) {
+        return Some(y);
+    }
+    #[cfg(feature = "wgsl")]
+    if let Some(y) = wgsl::gated(x, gate, up) {
+        return Some(y);
+    }
+    let _ = (x, gate, up);
+    None
+}
+
+/// The outputs of three layers for the same `x`.
+pub(crate) fn together<const N: usize>(x: &Tensor<N>, layers: [Layer<'_>; 3]) -> Option<[Tensor<N>; 3]> {
+    #[cfg(feature = "flex")]
+    if let Some(outputs) = flex::together(x, layers) {
+        return Some(outputs);
+    }
+    #[cfg(feature = "wgsl")]
+    if let Some(outputs) = wgsl::together(x, layers) {
+        return Some(outputs);
+    }
+    let _ = (x, layers);
+    None
+}
+
+/// A tensor of Burn's out of a device's own.
+#[cfg(any(feature = "flex", feature = "wgsl"))]
+pub(super) fn from_device<const N: usize>(kind: DispatchTensorKind) -> Tensor<N> {
+    Tensor::from_dispatch(DispatchTensor { kind, autodiff: DispatchAutodiffContext::Disabled })
+}

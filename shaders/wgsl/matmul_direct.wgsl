@@ -1,0 +1,220 @@
+// The product of `matmul_packed.wgsl` without workgroup memory: for adapters that are programs.
+//
+// A software adapter runs invocations a few lanes wide; there a barrier is a switch of coroutines, and a load of workgroup
+// memory costs what one of storage does, some fifty times a multiplication. So each invocation owns 8 rows by 16 columns and
+// reads from storage what it needs: 5 loads for 64 multiply-adds.
+//
+// RESIDUAL, SWIGLU, QKV and LORA as there. With SWIGLU the columns are 8 of each matrix.
+//
+// Dispatch: x = ceil(N / 64), or ceil(F / 32) with SWIGLU; y = ceil(M / 32).
+#if F16
+enable f16;
+#endif
+
+struct Params {
+    rows: u32,      // M
+    cols: u32,      // N, F with SWIGLU, all columns and their padding with QKV
+    inner: u32,     // K
+    blocks_k: u32,  // ceil(K / 32)
+    rank: u32,      // R, a multiple of 4
+    z_cols: u32,    // columns of Z: R for each projection that shares x
+    segment_1: u32, // first column of the second matrix with QKV, a multiple of 64
+    segment_2: u32, // first column of the third matrix
+}
+
+#if VEC
+@group(0) @binding({next}) var<storage, read> x: array<vec4<{elem}>>; // [M, K/4]
+#else
+@group(0) @binding({next}) var<storage, read> x: array<{elem}>; // [M, K]
+#endif
+@group(0) @binding({next}) var<storage, read> w: array<u32>; // [N/64, K/32] blocks
+#if SWIGLU
+@group(0) @binding({next}) var<storage, read> w1: array<u32>; // [F/64, K/32] blocks, the up projection
+#endif
+#if QKV
+@group(0) @binding({next}) var<storage, read> w1: array<u32>; // [N1/64, K/32] blocks
+@group(0) @binding({next}) var<storage, read> w2: array<u32>; // [N2/64, K/32] blocks
+#endif
+#if LORA
+@group(0) @binding({next}) var<storage, read> z: array<vec4<{elem}>>; // [M, z_cols/4]
+@group(0) @binding({next}) var<storage, read> b: array<vec4<{elem}>>; // [S, N, R/4], scaled
+@group(0) @binding({next}) var<storage, read> adapters: array<u32>; // [M] adapter of a row, then [M/64, 2] first and last of a tile
+#endif
+#if RESIDUAL
+@group(0) @binding({next}) var<storage, read> r: array<{elem}>; // [M, cols]
+#endif
+@group(0) @binding({next}) var<storage, read_write> y: array<{elem}>; // [M, cols]
+@group(0) @binding({next}) var<uniform> p: Params;
+
+const WG_SIZE = 16u;
+
+#include packed
+
+#include rows
+
+@compute @workgroup_size(WG_SIZE)
+fn main(@builtin(workgroup_id) tile: vec3<u32>, @builtin(local_invocation_index) t: u32) {
+    let row_0 = tile.y * 32u + (t >> 2u) * 8u;
+#if SWIGLU
+    let col_0 = tile.x * 32u + (t & 3u) * 8u;
+    let w_row = col_0;
+#else
+    let col_0 = tile.x * 64u + (t & 3u) * 16u;
+#if QKV
+    let part = select(0u, 1u, col_0 >= p.segment_1) + select(0u, 1u, col_0 >= p.segment_2);
+    let w_row = col_0 - select(0u, select(p.segment_1, p.segment_2, part == 2u), part > 0u);
+#else
+    let part = 0u;
+    let w_row = col_0;
+#endif
+#endif
+    if (row_0 >= p.rows || col_0 >= p.cols) { return; }
+    let w_blocks = (w_row >> 6u) * p.blocks_k;
+    let w_in = w_row & 63u;
+#for i 8
+    let from_{i} = min(row_0 + {i}u, p.rows - 1u);
+#for h 2
+#for j 8
+    var c{h}_{i}_{j} = 0.0;
+#endfor
+#endfor
+#endfor
+
+    for (var g = 0u; g < p.blocks_k; g++) {
+        let block = (w_blocks + g) * BLOCK_WORDS;
+        let words = block + w_in * WORDS_A_ROW;
+#for i 8
+#for h 2
+#for j 8
+        var s{h}_{i}_{j} = 0.0;
+#endfor
+#endfor
+#endfor
+        // Words of the last group that lie beyond K hold zeros, or meet those of x.
+        for (var k = 0u; k < WORDS_A_ROW; k++) {
+#if INT4
+            let k4 = g * 8u + 2u * k;
+#for i 8
+            let x{i} = x_in(from_{i}, k4);
+            let u{i} = x_in(from_{i}, k4 + 1u);
+#endfor
+#else
+            let k4 = g * 8u + k;
+#for i 8
+            let x{i} = x_in(from_{i}, k4);
+#endfor
+#endif
+#for h 2
+#for j 8
+            {
+#if SWIGLU
+                let word = word_at({h}u, words + {j}u * WORDS_A_ROW + k);
+#else
+                let word = word_at(part, words + ({h}u * 8u + {j}u) * WORDS_A_ROW + k);
+#endif
+#if INT4
+                let l = codes_low(word);
+                let m = codes_high(word);
+#for i 8
+                s{h}_{i}_{j} = fma(x{i}.x, l.x, fma(x{i}.y, l.y, fma(x{i}.z, l.z, fma(x{i}.w, l.w, fma(u{i}.x, m.x, fma(u{i}.y, m.y, fma(u{i}.z, m.z, fma(u{i}.w, m.w, s{h}_{i}_{j}))))))));
+#endfor
+#else
+                let l = codes(word);
+#for i 8
+                s{h}_{i}_{j} = fma(x{i}.x, l.x, fma(x{i}.y, l.y, fma(x{i}.z, l.z, fma(x{i}.w, l.w, s{h}_{i}_{j}))));
+#endfor
+#endif
+            }
+#endfor
+#endfor
+        }
+#for h 2
+#for j 8
+        {
+#if SWIGLU
+            let scale = scale_at({h}u, block, w_in + {j}u);
+#else
+            let scale = scale_at(part, block, w_in + {h}u * 8u + {j}u);
+#endif
+#for i 8
+            c{h}_{i}_{j} += s{h}_{i}_{j} * scale;
+#endfor
+        }
+#endfor
+#endfor
+    }
+
+#if LORA
+    // More columns: for each adapter of this tile's rows, Z of those rows against that adapter's B.
+    let first = adapters[p.rows + 2u * (row_0 >> 6u)];
+    let last = adapters[p.rows + 2u * (row_0 >> 6u) + 1u];
+    let r4s = p.rank / 4u;
+#if SWIGLU
+    let b_rows = 2u * p.cols;
+#else
+    let b_rows = p.cols;
+#endif
+    for (var s = first; s <= last; s++) {
+#for i 8
+        let mine_{i} = select(0.0, 1.0, adapters[from_{i}] == s);
+#endfor
+        if (mine_0 + mine_1 + mine_2 + mine_3 + mine_4 + mine_5 + mine_6 + mine_7 > 0.0) {
+            for (var r4 = 0u; r4 < r4s; r4++) {
+#for h 2
+#if SWIGLU
+                let z_at_{h} = {h}u * r4s + r4;
+                let b_at_{h} = s * b_rows + {h}u * p.cols;
+                let last_{h} = p.cols - 1u;
+#else
+                let z_at_{h} = part * r4s + r4;
+                let b_at_{h} = s * b_rows;
+                let last_{h} = p.cols - 1u;
+#endif
+#for i 8
+                let z{h}_{i} = vec4<f32>(z[from_{i} * (p.z_cols / 4u) + z_at_{h}]) * mine_{i};
+#endfor
+#for j 8
+                {
+#if SWIGLU
+                    let n = min(col_0 + {j}u, last_{h});
+#else
+                    let n = min(col_0 + {h}u * 8u + {j}u, last_{h});
+#endif
+                    let four = vec4<f32>(b[(b_at_{h} + n) * r4s + r4]);
+#for i 8
+                    c{h}_{i}_{j} += dot(z{h}_{i}, four);
+#endfor
+                }
+#endfor
+#endfor
+            }
+        }
+    }
+#endif
+
+#for i 8
+    if (row_0 + {i}u < p.rows) {
+        let at = (row_0 + {i}u) * p.cols + col_0;
+#if SWIGLU
+#for j 8
+        if (col_0 + {j}u < p.cols) { y[at + {j}u] = {elem}(c0_{i}_{j} / (1.0 + exp(-c0_{i}_{j})) * c1_{i}_{j}); }
+#endfor
+#else
+#for h 2
+#for j 8
+#if RESIDUAL
+        if (col_0 + {h}u * 8u + {j}u < p.cols) { y[at + {h}u * 8u + {j}u] = r[at + {h}u * 8u + {j}u] + {elem}(c{h}_{i}_{j}); }
+#else
+        if (col_0 + {h}u * 8u + {j}u < p.cols) { y[at + {h}u * 8u + {j}u] = {elem}(c{h}_{i}_{j}); }
+#endif
+#endfor
+#endfor
+#endif
+    }
+#endfor
+}
+
+// Four neighbours of x, zeros beyond K.
+fn x_in(row: u32, k4: u32) -> vec4<f32> {
+    return select(vec4<f32>(0.0), x_at(row, min(k4, (p.inner + 3u) / 4u - 1u)), k4 * 4u < p.inner);
+}
