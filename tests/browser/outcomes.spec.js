@@ -263,8 +263,8 @@ test("everything that is kept is erased at one wish", async ({ page, server }) =
   await page.locator("#kept > summary").click();
   await page.locator("#erase-all").click();
   await page.locator("#erase-yes").click();
-  await expect(page.locator("#stored")).toContainText(/used/, { timeout: 20_000 }).catch(() => {});
-  await expect.poll(() => page.evaluate(async () => [localStorage.length, (await caches.keys()).length, (await navigator.serviceWorker.getRegistrations()).length])).toEqual([0, 0, 0]);
+  const kept = async () => [localStorage.length, (await caches.keys()).length, (await navigator.serviceWorker.getRegistrations()).length];
+  await expect.poll(() => page.evaluate(kept)).toEqual([0, 0, 0]);
   await expect(page.locator("#note")).toHaveValue("");
   await page.reload();
   // Nothing is stored, so the model is offered and not opened.
@@ -302,24 +302,26 @@ test("pastes and files of every kind are handled", async ({ page, server }) => {
   await openPage(page, server, { load: false });
   const [note, problem] = [page.locator("#note"), page.locator("#note-problem")];
   await note.fill(NOTE);
-  /** A real paste, through the field's own event. */
-  const paste = (text) =>
-    note.evaluate((field, text) => {
-      field.focus();
-      const clipboardData = new DataTransfer();
-      clipboardData.setData("text/plain", text);
-      const event = new ClipboardEvent("paste", { clipboardData, bubbles: true, cancelable: true });
-      return field.dispatchEvent(event);
-    }, text);
-  const started = Date.now();
-  expect(await paste("a ".repeat(5 << 20)), "a paste of 10 MB is not taken").toBe(false);
-  await expect(problem).toContainText("10.5 MB");
-  await note.evaluate((field) => {
-    field.value = "b ".repeat(5 << 20);
-    field.dispatchEvent(new Event("input", { bubbles: true }));
+  // Ten megabytes: by the clipboard, where the field must not take them, and by a program that has put them in. Timed inside the
+  // page, in milliseconds of its main thread.
+  const refused = await note.evaluate((field) => {
+    const clipboardData = new DataTransfer();
+    clipboardData.setData("text/plain", "a ".repeat(5 << 20));
+    const event = new ClipboardEvent("paste", { clipboardData, bubbles: true, cancelable: true });
+    const started = performance.now();
+    return { taken: field.dispatchEvent(event), took: performance.now() - started };
   });
+  expect(refused.taken).toBe(false);
+  expect(refused.took).toBeLessThan(3000);
+  await expect(problem).toContainText("10.5 MB");
+  const restored = await note.evaluate((field) => {
+    field.value = "b ".repeat(5 << 20);
+    const started = performance.now();
+    field.dispatchEvent(new Event("input", { bubbles: true }));
+    return performance.now() - started;
+  });
+  expect(restored).toBeLessThan(3000);
   await expect(problem).toContainText("a note has at most 1 MB");
-  expect(Date.now() - started).toBeLessThan(5000);
   await expect(note).toHaveValue(NOTE);
 
   const file = (name, buffer) => page.locator("#note-file").setInputFiles({ name, mimeType: "text/plain", buffer });
@@ -340,13 +342,16 @@ test("pastes and files of every kind are handled", async ({ page, server }) => {
   await expect(problem).toContainText("1 control character removed");
   await expect(problem).toContainText("direction of writing");
   // A long note that is taken stays quick.
-  const long = `${WHOLE}\n`.repeat(1200);
-  await note.fill(long);
-  const before = Date.now();
-  await note.press("End");
-  await page.keyboard.type("abc");
-  await expect(note).toHaveValue(/abc/);
-  expect(Date.now() - before).toBeLessThan(5000);
+  await note.fill(`${WHOLE}\n`.repeat(1200));
+  const typed = await note.evaluate(async (field) => {
+    field.value += "abc";
+    const started = performance.now();
+    field.dispatchEvent(new Event("input", { bubbles: true }));
+    await new Promise(requestAnimationFrame);
+    return performance.now() - started;
+  });
+  expect(typed).toBeLessThan(3000);
+  await expect(note).toHaveValue(/abc$/);
   expect(problems).toEqual([]);
 });
 

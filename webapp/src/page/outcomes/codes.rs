@@ -5,8 +5,9 @@
 
 use clinlora_webapp::codes::{Code, Codes, Coding, Filter, Order};
 use clinlora_webapp::risk::{self, Relation};
+use leptos::leptos_dom::helpers::request_animation_frame;
 use leptos::prelude::*;
-use web_sys::KeyboardEvent;
+use web_sys::{KeyboardEvent, ScrollIntoViewOptions, ScrollLogicalPosition};
 
 use super::super::feedback::Opinion;
 use super::Shown;
@@ -292,6 +293,7 @@ fn List(
             first.set(whole(f64::from(list.scroll_top()) / row_pixels()));
         }
     };
+    let list_id = StoredValue::new(id.clone());
     let go = move |to: usize| {
         let count = found.with_untracked(Vec::len);
         if count == 0 {
@@ -306,6 +308,9 @@ fn List(
             list.set_scroll_top(pixels(wanted as f64 * row_pixels()));
             first.set(wanted);
         }
+        // Once it is drawn: the list may itself lie partly beyond the window.
+        let id = list_id.with_value(|id| option_id(id, label.get_untracked()));
+        request_animation_frame(move || show(&id));
     };
     let key = move |event: KeyboardEvent| {
         let now = place.get_untracked();
@@ -329,23 +334,16 @@ fn List(
             list.set_scroll_top(0);
         }
     });
-    let option_id = {
-        let id = id.clone();
-        move |label: usize| format!("{id}-{label}")
-    };
-    let active = {
-        let option_id = option_id.clone();
-        move || {
-            let is_drawn = place.get().is_some_and(|place| drawn(first.get(), usize::MAX).contains(&place));
-            is_drawn.then(|| option_id(label.get()))
-        }
+    let active = move || {
+        let is_drawn = place.get().is_some_and(|place| drawn(first.get(), usize::MAX).contains(&place));
+        is_drawn.then(|| list_id.with_value(|id| option_id(id, label.get())))
     };
     let rows = move || {
         found.with(|found| {
             codes.with_value(|codes| {
                 let options = drawn(first.get(), found.len()).map(|at| {
                     let code = &codes.rows[found[at]];
-                    let (this, id) = (code.label, option_id(code.label));
+                    let (this, id) = (code.label, list_id.with_value(|id| option_id(id, code.label)));
                     let happened = shown.happened(this) == Some(true);
                     option(code, at, found.len(), id, happened, label, move || go(at))
                 });
@@ -360,6 +358,21 @@ fn List(
             aria-activedescendant=active node_ref=list on:scroll=move |_| scrolled() on:keydown=key>
             <div class="codes-room" role="presentation" style:height=height>{rows}</div>
         </div>
+    }
+}
+
+/// Id of the row of a label.
+fn option_id(list: &str, label: usize) -> String {
+    format!("{list}-{label}")
+}
+
+/// Scrolls as little as is needed to see an element.
+fn show(id: &str) {
+    if let Some(element) = document().get_element_by_id(id) {
+        let options = ScrollIntoViewOptions::new();
+        options.set_block(ScrollLogicalPosition::Nearest);
+        options.set_inline(ScrollLogicalPosition::Nearest);
+        element.scroll_into_view_with_scroll_into_view_options(&options);
     }
 }
 
