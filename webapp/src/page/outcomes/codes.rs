@@ -11,7 +11,7 @@ use web_sys::{KeyboardEvent, ScrollIntoViewOptions, ScrollLogicalPosition};
 
 use super::super::feedback::Opinion;
 use super::Shown;
-use super::card::{Scale, Why, capital, relation};
+use super::card::{Scale, Why, relation};
 use super::details::Details;
 
 /// Codes shown without being asked for.
@@ -120,7 +120,11 @@ fn top_row(shown: &Shown, code: &Code) -> impl IntoView + use<> {
 }
 
 fn described(code: &Code) -> String {
-    if code.description.trim().is_empty() { "no description".to_owned() } else { capital(&code.description) }
+    if code.description.trim().is_empty() {
+        "no description".to_owned()
+    } else {
+        risk::capital(&code.description)
+    }
 }
 
 /// A word on whether a code was in the patient's record.
@@ -156,7 +160,7 @@ fn Happened(shown: Shown, codes: StoredValue<Codes>) -> impl IntoView {
                 None => ": not among the model's codes".to_owned(),
             };
             let printed = codes.with_value(|codes| codes.coding.print(&code.code));
-            view! { <li><span class="numbers">{printed}</span>" "{capital(&code.description)}<span class="soft">{said}</span></li> }
+            view! { <li><span class="numbers">{printed}</span>" "{risk::capital(&code.description)}<span class="soft">{said}</span></li> }
         });
         let items = items.collect::<Vec<_>>();
         let count = items.len();
