@@ -150,6 +150,11 @@ impl Classification {
 }
 
 impl Classification {
+    /// The objective of any task of this kind, without class weights.
+    pub(crate) fn unweighted(kind: TaskKind, labels: usize) -> Self {
+        Self { kind, labels, class_weights: None, scores: Scores::default(), features: None }
+    }
+
     /// From now on takes what the head reads of a note from `features`, which hold every note, rather than compute it.
     pub(crate) fn read_features(&mut self, features: Features) {
         self.features = Some(features);
