@@ -85,7 +85,7 @@ impl Compute {
         };
         let gpu = Gpu::new(handles).map_err(|reason| Failure::DeviceLost { reason })?;
         let base = parts.owner().bundle.manifest().base.as_ref().ok_or(Failure::NothingLoaded)?;
-        let tried = gpu.try_kernels(base).await;
+        let tried = gpu.try_kernels(base, adapter.is_software).await;
         let refused = match tried {
             Ok(refused) => refused,
             Err(reason) => {
