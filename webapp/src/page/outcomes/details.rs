@@ -197,7 +197,10 @@ fn measures(point: Point) -> impl IntoView {
     let quiet = point.negatives - point.false_positives;
     let alerts = point.true_positives + point.false_positives;
     let notes = point.positives + point.negatives;
-    let share = |value: Option<f64>| value.map_or_else(|| "undefined".to_owned(), risk::percent);
+    // Counted, not predicted: here all is 100 %.
+    let share = |value: Option<f64>| {
+        value.map_or_else(|| "undefined".to_owned(), |value| format!("{:.0} %", 100.0 * value))
+    };
     let per_100 =
         point.alerts_per_100().map_or_else(|| "undefined".to_owned(), |value| format!("{value:.0}"));
     let rows = [
