@@ -18,12 +18,13 @@ for (const bits of [4, 8]) {
   const bundle = `trained-int${bits}`;
   for (const device of ["gpu", "cpu"]) {
     test(`int${bits} on the ${device} gives what the native program gives`, async ({ engine }) => {
-      test.setTimeout(600_000);
+      test.setTimeout(1200_000);
       expect(NOTES.length).toBeGreaterThanOrEqual(50);
       const events = await engine.open(bundle, { device });
       expectDone(events);
       expect(events.find(({ is }) => is === "opened").place.on).toBe(device);
       let [largest, compared] = [0, 0];
+      const since = Date.now();
       for (const adapters of ["off", "clinical", "all"]) {
         const native = new Map();
         for (const { name, labels } of manifest(bundle).tasks) {
@@ -48,7 +49,8 @@ for (const bits of [4, 8]) {
           }
         }
       }
-      console.log(`int${bits} on the ${device}: ${compared} outcomes, largest difference ${largest.toExponential(1)}`);
+      const seconds = (Date.now() - since) / 1000;
+      console.log(`int${bits} on the ${device}: ${compared} outcomes, largest difference ${largest.toExponential(1)}, ${seconds.toFixed(0)} s`);
       expect(compared).toBe(NOTES.length * 5 * 3);
       expect(largest).toBeLessThan(TOLERANCE);
     });

@@ -14,7 +14,7 @@ export default defineConfig({
   // One after the other: they share two cores, and software GPUs are slow.
   workers: 1,
   fullyParallel: false,
-  timeout: 240_000,
+  timeout: 600_000,
   expect: { timeout: 60_000 },
   forbidOnly: true,
   retries: 0,

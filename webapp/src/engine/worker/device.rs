@@ -10,7 +10,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use burn::tensor::Device;
 use burn::tensor::wgpu::WgpuSetup;
 use burn::tensor::wgpu::wgpu;
-use clinlora_core::kernels::wgsl::self_check;
+use clinlora_core::kernels::wgsl::{self_check, set_software};
 use clinlora_core::quant::Bits;
 use clinlora_core::weights::bundle::Base;
 use clinlora_webapp::engine::choice::{Found, trust};
@@ -149,9 +149,10 @@ impl Gpu {
 
     /// Tries the kernels a model on this base meets on small inputs, and takes those with a wrong answer out of use; returns
     /// their names. It ends early when something goes wrong on the device; the caller sees that in [`trouble`](Self::trouble).
-    pub(crate) async fn try_kernels(&self, base: &Base) -> Result<Vec<String>, CpuReason> {
+    pub(crate) async fn try_kernels(&self, base: &Base, adapter: &Adapter) -> Result<Vec<String>, CpuReason> {
         const LOOK_MS: u32 = 250;
-        let met = Met::new(base);
+        set_software(adapter.is_software);
+        let met = Met::new(base, adapter);
         let mut answers = pin!(self_check(&self.device, |shader| met.includes(shader.name)));
         let answers = loop {
             match within(LOOK_MS, answers.as_mut()).await {
@@ -183,16 +184,19 @@ impl Gpu {
 /// The kernels that a model on a base meets here, where states are f32.
 struct Met {
     bits: &'static str,
+    /// The family of products of many rows.
+    products: &'static str,
     /// Whether every width is a multiple of four: then none but the kernels for those.
     is_vec: bool,
 }
 
 impl Met {
-    fn new(base: &Base) -> Self {
+    fn new(base: &Base, adapter: &Adapter) -> Self {
         let size = |name: &str| base.config.get(name).and_then(serde_json::Value::as_u64);
         let widths = ["hidden_size", "intermediate_size", "head_dim"].map(size);
         Self {
             bits: if base.bits == Bits::Four { "int4" } else { "int8" },
+            products: if adapter.is_software { "matmul_direct" } else { "matmul_packed" },
             is_vec: widths.iter().all(|width| width.is_some_and(|width| width.is_multiple_of(4))),
         }
     }
@@ -202,7 +206,7 @@ impl Met {
         let mut parts = name.split('.');
         let (stem, flags) = (parts.next().unwrap_or_default(), parts.collect::<Vec<_>>());
         let has = |flag: &str| flags.contains(&flag);
-        let product = ["matmul_packed", "matmul_rows"].contains(&stem);
+        let product = [self.products, "matmul_rows"].contains(&stem);
         let in_fours = product || ["lora_down", "attend_causal"].contains(&stem);
         (in_fours || ["rms_norm", "rotary"].contains(&stem))
             && has("f32")

@@ -1,6 +1,6 @@
 //! A loaded bundle: the engine of `core` on a device, watched while it works.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::pin::pin;
 use std::rc::Rc;
 
@@ -85,7 +85,7 @@ impl Compute {
         };
         let gpu = Gpu::new(handles).map_err(|reason| Failure::DeviceLost { reason })?;
         let base = parts.owner().bundle.manifest().base.as_ref().ok_or(Failure::NothingLoaded)?;
-        let tried = gpu.try_kernels(base).await;
+        let tried = gpu.try_kernels(base, &adapter).await;
         let refused = match tried {
             Ok(refused) => refused,
             Err(reason) => {
@@ -152,6 +152,8 @@ pub(crate) struct Loaded {
     wish: DeviceWish,
     pub(crate) tokenizer: Tokenizer,
     pub(crate) engine: RefCell<Engine>,
+    /// Rows times layers of the last slice.
+    slice_rows: Cell<usize>,
 }
 
 /// [`Parts`] that can be loaded again.
@@ -219,7 +221,8 @@ impl Loaded {
         }
         compute.read(Tensor::<1>::zeros([1], &device), bytes).await?;
         let tokenizer = owner.tokenizer()?;
-        Ok(Self { parts, compute, wish, tokenizer, engine: RefCell::new(engine) })
+        let (engine, slice_rows) = (RefCell::new(engine), Cell::new(1));
+        Ok(Self { parts, compute, wish, tokenizer, engine, slice_rows })
     }
 
     /// Loads the same files again on another device.
@@ -317,7 +320,10 @@ impl Loaded {
         let bytes = self.parts.bytes;
         let started = self.engine.borrow().start(run.notes, run.tasks, adapters(run.adapters));
         let mut prefill = started.map_err(|e| refuse(&e))?;
-        let mut slice = Slice::new();
+        // Rows that pass through a layer, at most: what a slice may hold shrinks with them.
+        let longest = run.notes.iter().map(|note| note.len()).max().unwrap_or(1);
+        let rows = longest * run.notes.len() * run.tasks.len();
+        let mut slice = Slice::new((self.slice_rows.get() / rows).max(1));
         loop {
             run.stop.check()?;
             let progress = self.engine.borrow_mut().step(&mut prefill);
@@ -328,6 +334,7 @@ impl Loaded {
                 self.compute.read(prefill.fence(), bytes).await?;
                 pause(0).await; // a computation on the CPU never lets messages in by itself
                 slice = slice.next();
+                self.slice_rows.set(slice.layers * rows);
                 told(progress.done);
             }
         }
@@ -345,7 +352,8 @@ pub(crate) struct Run<'a> {
     pub(crate) stop: &'a Stop,
 }
 
-/// How many layers are handed over before the device is waited for, from how long the last ones took.
+/// How many layers are handed over before the device is waited for, from how long the last ones took: of this note, or of the
+/// one before, so that a model of few layers is not waited for at all.
 struct Slice {
     layers: usize,
     done: usize,
@@ -353,8 +361,8 @@ struct Slice {
 }
 
 impl Slice {
-    fn new() -> Self {
-        Self { layers: 1, done: 0, began_ms: now_ms() }
+    fn new(layers: usize) -> Self {
+        Self { layers, done: 0, began_ms: now_ms() }
     }
 
     /// Counts a layer; whether it was the last of the slice.
@@ -365,12 +373,11 @@ impl Slice {
 
     /// The next slice, aimed at 50 to 200 ms.
     fn next(&self) -> Self {
-        let layers = match now_ms() - self.began_ms {
+        Self::new(match now_ms() - self.began_ms {
             ms if ms < 50.0 => self.layers * 2,
             ms if ms > 200.0 => (self.layers / 2).max(1),
             _ => self.layers,
-        };
-        Self { layers, ..Self::new() }
+        })
     }
 }
 
