@@ -80,7 +80,7 @@ fn Top(shown: Shown, codes: StoredValue<Codes>) -> impl IntoView {
             {choose(Order::Probability, "Most probable")}
             {choose(Order::Ratio, "Most above average")}
         </div>
-        <div class="scrolls" tabindex="0" role="region" aria-label="First codes">
+        <div class="scrolls" tabindex="0" role="group" aria-label="First codes">
             <table class="top-codes">
                 <caption class="unseen">{caption}</caption>
                 <thead>

@@ -56,7 +56,7 @@ pub(super) fn Stay(shown: Shown) -> impl IntoView {
     let id = shown.id("stay-label");
     view! {
         <p class="summary">{summary}</p>
-        <div class="scrolls" tabindex="0" role="region" aria-label="Probability of each length">
+        <div class="scrolls" tabindex="0" role="group" aria-label="Probability of each length">
             <table class="distribution">
                 <caption>{caption}</caption>
                 <thead>
