@@ -102,7 +102,12 @@ fn llama(
     let device = plain.clone().autodiff();
     let config = options.preset.config();
     let mut model = CausalLm::build(&config, &mut RandomWeights::new(seed, &device, dtype));
-    let adapter = Adapter { virtual_tokens: Some(5), adapter_len: Some(5), ..fresh(method) };
+    let adapter = Adapter {
+        virtual_tokens: Some(5),
+        adapter_len: Some(5),
+        adapter_layers: (method == AdapterMethod::AdaptionPrompt).then_some(config.num_hidden_layers),
+        ..fresh(method)
+    };
     attach_to(&mut model, &adapter, LLAMA_TARGETS, seed, &device)?;
     let notes = notes(options, config.vocab_size, 0, seed);
     compute(&LanguageModelling, &mut model, &notes, seed, &device)
