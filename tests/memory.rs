@@ -127,8 +127,9 @@ fn loading_needs_the_model_once_and_a_few_copies_of_its_largest_tensor() {
 }
 
 /// Notes of one length, or of many.
-fn notes(count: usize, vocabulary: u32, tokens: impl Fn(usize) -> usize) -> Vec<Sample> {
-    let ids = |note: usize| (0..tokens(note)).map(move |t| (note * 31 + t * 7) as u32 % vocabulary).collect();
+fn notes(count: usize, vocabulary: usize, tokens: impl Fn(usize) -> usize) -> Vec<Sample> {
+    let id = |note: usize, t: usize| u32::try_from((note * 31 + t * 7) % vocabulary).expect("a token id");
+    let ids = |note: usize| (0..tokens(note)).map(|t| id(note, t)).collect();
     (0..count).map(|note| Sample { id: note.to_string(), ids: ids(note), target: Vec::new() }).collect()
 }
 
@@ -181,12 +182,11 @@ fn two_thousand_updates_stay_finite_and_hold_no_more_memory() {
     let notes = notes(64, 300, |note| 5 + note * 13 % 60);
     let mut optimizer = AdamW::default();
     let (mut begun, mut first, mut last) = ((0, 0), 0.0, 0.0);
-    for update in 0..2000u64 {
-        let chosen: Vec<&Sample> =
-            (0..8).map(|i| &notes[(update as usize * 8 + i * 5) % notes.len()]).collect();
+    for update in 0..2000 {
+        let chosen: Vec<&Sample> = (0..8).map(|i| &notes[(update * 8 + i * 5) % notes.len()]).collect();
         let training = training(update % 2 == 1);
         let (loss, gradients) =
-            step::gradients(&LanguageModelling, &mut model, &chosen, &training, update, &device)
+            step::gradients(&LanguageModelling, &mut model, &chosen, &training, update as u64, &device)
                 .expect("a step");
         let outcome = step::measure(loss, &gradients);
         assert!(outcome.loss.is_finite() && outcome.grad_norm.is_finite(), "update {update}: {outcome:?}");

@@ -11,6 +11,6 @@ pub(crate) fn launch(product: &Product) -> Launch {
     Launch {
         shader: Shader::find("matmul_direct", &product.flags()),
         params: product.params(),
-        groups: [word(product.cols.div_ceil(width)), word(product.rows.div_ceil(32)), 1],
+        groups: [word(product.cols.div_ceil(width)), word(product.rows.div_ceil(64)), 1],
     }
 }

@@ -1,12 +1,12 @@
 // The product of `matmul_packed.wgsl` without workgroup memory: for adapters that are programs.
 //
 // A software adapter runs invocations a few lanes wide; there a barrier is a switch of coroutines, and a load of workgroup
-// memory costs what one of storage does, some fifty times a multiplication. So each invocation owns 8 rows by 16 columns and
-// reads from storage what it needs: 5 loads for 64 multiply-adds.
+// memory costs what one of storage does, some fifty times a multiplication. So each invocation owns 8 rows by 32 columns and
+// reads from storage what it needs: 3 loads for 64 multiply-adds.
 //
-// RESIDUAL, SWIGLU, QKV and LORA as there. With SWIGLU the columns are 8 of each matrix.
+// RESIDUAL, SWIGLU, QKV and LORA as there. With SWIGLU the columns are 16 of each matrix.
 //
-// Dispatch: x = ceil(N / 64), or ceil(F / 32) with SWIGLU; y = ceil(M / 32).
+// Dispatch: x = ceil(N / 64), or ceil(F / 32) with SWIGLU; y = ceil(M / 64).
 #if F16
 enable f16;
 #endif
@@ -54,12 +54,12 @@ const WG_SIZE = 16u;
 
 @compute @workgroup_size(WG_SIZE)
 fn main(@builtin(workgroup_id) tile: vec3<u32>, @builtin(local_invocation_index) t: u32) {
-    let row_0 = tile.y * 32u + (t >> 2u) * 8u;
+    let row_0 = tile.y * 64u + (t >> 1u) * 8u;
 #if SWIGLU
-    let col_0 = tile.x * 32u + (t & 3u) * 8u;
+    let col_0 = tile.x * 32u + (t & 1u) * 16u;
     let w_row = col_0;
 #else
-    let col_0 = tile.x * 64u + (t & 3u) * 16u;
+    let col_0 = tile.x * 64u + (t & 1u) * 32u;
 #if QKV
     let part = select(0u, 1u, col_0 >= p.segment_1) + select(0u, 1u, col_0 >= p.segment_2);
     let w_row = col_0 - select(0u, select(p.segment_1, p.segment_2, part == 2u), part > 0u);
@@ -73,7 +73,7 @@ fn main(@builtin(workgroup_id) tile: vec3<u32>, @builtin(local_invocation_index)
     let w_in = w_row & 63u;
 #for i 8
     let from_{i} = min(row_0 + {i}u, p.rows - 1u);
-#for h 2
+#for h 4
 #for j 8
     var c{h}_{i}_{j} = 0.0;
 #endfor
@@ -84,7 +84,7 @@ fn main(@builtin(workgroup_id) tile: vec3<u32>, @builtin(local_invocation_index)
         let block = (w_blocks + g) * BLOCK_WORDS;
         let words = block + w_in * WORDS_A_ROW;
 #for i 8
-#for h 2
+#for h 4
 #for j 8
         var s{h}_{i}_{j} = 0.0;
 #endfor
@@ -104,11 +104,11 @@ fn main(@builtin(workgroup_id) tile: vec3<u32>, @builtin(local_invocation_index)
             let x{i} = x_in(from_{i}, k4);
 #endfor
 #endif
-#for h 2
+#for h 4
 #for j 8
             {
 #if SWIGLU
-                let word = word_at({h}u, words + {j}u * WORDS_A_ROW + k);
+                let word = word_at({h}u / 2u, words + ({h}u % 2u * 8u + {j}u) * WORDS_A_ROW + k);
 #else
                 let word = word_at(part, words + ({h}u * 8u + {j}u) * WORDS_A_ROW + k);
 #endif
@@ -128,11 +128,11 @@ fn main(@builtin(workgroup_id) tile: vec3<u32>, @builtin(local_invocation_index)
 #endfor
 #endfor
         }
-#for h 2
+#for h 4
 #for j 8
         {
 #if SWIGLU
-            let scale = scale_at({h}u, block, w_in + {j}u);
+            let scale = scale_at({h}u / 2u, block, w_in + {h}u % 2u * 8u + {j}u);
 #else
             let scale = scale_at(part, block, w_in + {h}u * 8u + {j}u);
 #endif
@@ -160,15 +160,13 @@ fn main(@builtin(workgroup_id) tile: vec3<u32>, @builtin(local_invocation_index)
 #endfor
         if (mine_0 + mine_1 + mine_2 + mine_3 + mine_4 + mine_5 + mine_6 + mine_7 > 0.0) {
             for (var r4 = 0u; r4 < r4s; r4++) {
-#for h 2
+#for h 4
 #if SWIGLU
-                let z_at_{h} = {h}u * r4s + r4;
-                let b_at_{h} = s * b_rows + {h}u * p.cols;
-                let last_{h} = p.cols - 1u;
+                let z_at_{h} = {h}u / 2u * r4s + r4;
+                let b_at_{h} = s * b_rows + {h}u / 2u * p.cols;
 #else
                 let z_at_{h} = part * r4s + r4;
                 let b_at_{h} = s * b_rows;
-                let last_{h} = p.cols - 1u;
 #endif
 #for i 8
                 let z{h}_{i} = vec4<f32>(z[from_{i} * (p.z_cols / 4u) + z_at_{h}]) * mine_{i};
@@ -176,9 +174,9 @@ fn main(@builtin(workgroup_id) tile: vec3<u32>, @builtin(local_invocation_index)
 #for j 8
                 {
 #if SWIGLU
-                    let n = min(col_0 + {j}u, last_{h});
+                    let n = min(col_0 + {h}u % 2u * 8u + {j}u, p.cols - 1u);
 #else
-                    let n = min(col_0 + {h}u * 8u + {j}u, last_{h});
+                    let n = min(col_0 + {h}u * 8u + {j}u, p.cols - 1u);
 #endif
                     let four = vec4<f32>(b[(b_at_{h} + n) * r4s + r4]);
 #for i 8
@@ -197,10 +195,11 @@ fn main(@builtin(workgroup_id) tile: vec3<u32>, @builtin(local_invocation_index)
         let at = (row_0 + {i}u) * p.cols + col_0;
 #if SWIGLU
 #for j 8
-        if (col_0 + {j}u < p.cols) { y[at + {j}u] = {elem}(c0_{i}_{j} / (1.0 + exp(-c0_{i}_{j})) * c1_{i}_{j}); }
+        if (col_0 + {j}u < p.cols) { y[at + {j}u] = {elem}(c0_{i}_{j} / (1.0 + exp(-c0_{i}_{j})) * c2_{i}_{j}); }
+        if (col_0 + 8u + {j}u < p.cols) { y[at + 8u + {j}u] = {elem}(c1_{i}_{j} / (1.0 + exp(-c1_{i}_{j})) * c3_{i}_{j}); }
 #endfor
 #else
-#for h 2
+#for h 4
 #for j 8
 #if RESIDUAL
         if (col_0 + {h}u * 8u + {j}u < p.cols) { y[at + {h}u * 8u + {j}u] = r[at + {h}u * 8u + {j}u] + {elem}(c{h}_{i}_{j}); }

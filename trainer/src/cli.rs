@@ -5,7 +5,10 @@ use std::path::{Path, PathBuf};
 use clap::{Args, Parser, Subcommand};
 
 pub use self::export::{Export, NamedFile, TaskSpec};
-pub use self::measuring::{Bench, BenchOptions, BenchWhat, Plan, WeightFormat};
+pub use self::measuring::{
+    Bench, BenchOptions, BenchWhat, CurveOptions, GradientOptions, MatmulOptions, Plan, ProductChoice,
+    WeightFormat,
+};
 pub use self::paper::{Grid, PaperBase, PaperTable, Reproduce, Table1, Table2, Table3, Table4};
 use crate::cohort::MOST_PATIENTS;
 use crate::device::DeviceChoice;
@@ -41,7 +44,7 @@ pub struct Common {
     #[arg(long, global = true)]
     pub json: bool,
     /// Where to compute.
-    #[arg(long, global = true, value_enum, default_value = "auto")]
+    #[arg(long, global = true, value_name = "auto|cpu|cuda[:N]|wgpu", default_value_t = DeviceChoice::Auto)]
     pub device: DeviceChoice,
     /// Seed of everything drawn at random; overrides a recipe's.
     #[arg(long, global = true, value_name = "N")]

@@ -1,20 +1,22 @@
 //! Choosing the device a command runs on.
 
+use std::fmt;
+use std::str::FromStr;
+
 use burn::tensor::Device;
-use clap::ValueEnum;
 use clinlora_core::config::WeightDtype;
 
 use crate::error::{Error, Result};
 
 /// Kinds of device this program may have been built for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum DeviceChoice {
     /// The fastest kind in this build that the machine has.
     Auto,
     /// The processor.
     Cpu,
-    /// An NVIDIA GPU, through CUDA.
-    Cuda,
+    /// An NVIDIA GPU, through CUDA: this one, or of processes that train together each its own.
+    Cuda(Option<usize>),
     /// Any GPU, through wgpu and WGSL.
     Wgpu,
     /// A GPU through Vulkan and SPIR-V.
@@ -56,9 +58,9 @@ impl DeviceChoice {
             #[cfg(not(feature = "cpu"))]
             Self::Cpu => Err(not_built("cpu")),
             #[cfg(feature = "cuda")]
-            Self::Cuda => Opened::of(WeightDtype::Bf16, Device::cuda(0)),
+            Self::Cuda(index) => Opened::of(WeightDtype::Bf16, Device::cuda(gpu(index)?)),
             #[cfg(not(feature = "cuda"))]
-            Self::Cuda => Err(not_built("cuda")),
+            Self::Cuda(_) => Err(not_built("cuda")),
             #[cfg(feature = "wgpu")]
             Self::Wgpu => Opened::of(WeightDtype::F32, Device::wgpu(burn::tensor::DeviceKind::DefaultDevice)),
             #[cfg(not(feature = "wgpu"))]
@@ -73,6 +75,73 @@ impl DeviceChoice {
             }
         }
     }
+}
+
+/// What may be typed, but for the number of a GPU.
+const KINDS: &[(&str, DeviceChoice)] = &[
+    ("auto", DeviceChoice::Auto),
+    ("cpu", DeviceChoice::Cpu),
+    ("cuda", DeviceChoice::Cuda(None)),
+    ("wgpu", DeviceChoice::Wgpu),
+    #[cfg(feature = "vulkan")]
+    ("vulkan", DeviceChoice::Vulkan),
+    #[cfg(feature = "metal")]
+    ("metal", DeviceChoice::Metal),
+];
+
+impl FromStr for DeviceChoice {
+    type Err = String;
+
+    fn from_str(text: &str) -> std::result::Result<Self, String> {
+        if let Some(index) = text.strip_prefix("cuda:") {
+            let index =
+                index.parse().map_err(|_| "cuda: is followed by the number of a GPU, from 0".to_owned())?;
+            return Ok(Self::Cuda(Some(index)));
+        }
+        let known = KINDS.iter().find(|(name, _)| *name == text).map(|(_, kind)| *kind);
+        known.ok_or_else(|| {
+            let names: Vec<&str> = KINDS.iter().map(|(name, _)| *name).collect();
+            format!("one of {}, or cuda:N for the N-th GPU", names.join(", "))
+        })
+    }
+}
+
+impl fmt::Display for DeviceChoice {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if let Self::Cuda(Some(index)) = self {
+            return write!(f, "cuda:{index}");
+        }
+        let name = KINDS.iter().find(|(_, kind)| kind == self).map_or("", |(name, _)| name);
+        f.write_str(name)
+    }
+}
+
+/// The GPU asked for, if the machine has it.
+#[cfg(feature = "cuda")]
+fn gpu(index: Option<usize>) -> Result<usize> {
+    let count = clinlora_core::kernels::cublas::device_count()
+        .map_err(|reason| Error::Input(format!("--device cuda: {reason}")))?;
+    match index {
+        _ if count == 0 => Err(Error::Input("--device cuda: the driver shows no GPU".to_owned())),
+        Some(index) if index >= count => {
+            Err(Error::Input(format!("--device cuda:{index}: the driver shows {count} GPUs, counted from 0")))
+        }
+        Some(index) => Ok(index),
+        None => Ok(crate::training::ranks::own_gpu(count)),
+    }
+}
+
+/// The number of the GPU that `device` is, if it is one of NVIDIA's.
+#[cfg(feature = "cuda")]
+pub(crate) fn cuda_index(device: &Device) -> Option<usize> {
+    let count = clinlora_core::kernels::cublas::device_count().ok()?;
+    (0..count).find(|index| *device == Device::cuda(*index))
+}
+
+/// Whether `device` is an NVIDIA GPU.
+#[cfg(feature = "cuda")]
+pub(crate) fn is_cuda(device: &Device) -> bool {
+    cuda_index(device).is_some()
 }
 
 /// Has the allocator keep what is freed, up to 1 GiB: every step frees its tensors and asks for the same again. Taken from
@@ -96,7 +165,7 @@ fn not_built(kind: &str) -> Error {
 fn auto() -> Result<Opened> {
     #[cfg(feature = "cuda")]
     if std::path::Path::new("/dev/nvidiactl").exists() {
-        return DeviceChoice::Cuda.open();
+        return DeviceChoice::Cuda(None).open();
     }
     #[cfg(feature = "metal")]
     return DeviceChoice::Metal.open();
@@ -106,4 +175,19 @@ fn auto() -> Result<Opened> {
     return DeviceChoice::Vulkan.open();
     #[cfg(not(any(feature = "cpu", feature = "metal", feature = "vulkan")))]
     return DeviceChoice::Wgpu.open();
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_kind_is_read_as_it_is_written() {
+        for text in ["auto", "cpu", "cuda", "cuda:3", "wgpu"] {
+            assert_eq!(text.parse::<DeviceChoice>().unwrap().to_string(), text);
+        }
+        for text in ["gpu", "cuda:", "cuda:-1", "CPU", ""] {
+            assert!(text.parse::<DeviceChoice>().is_err(), "{text}");
+        }
+    }
 }

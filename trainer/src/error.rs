@@ -30,6 +30,12 @@ pub enum Error {
     /// A device that stopped computing; what its runtime says.
     #[error("the device stopped: {0}")]
     Device(String),
+    /// A device without room for a step: what was asked for, what was free, and what would fit.
+    #[error("{0}")]
+    OutOfMemory(String),
+    /// Processes that train together and lost each other.
+    #[error("{0}")]
+    Ranks(String),
     /// A model's numbers are not finite; what and where.
     #[error("{0}")]
     NotFinite(String),
@@ -68,11 +74,11 @@ impl Error {
     pub fn exit_code(&self) -> u8 {
         use std::io::ErrorKind;
         match self {
-            Self::Input(_) | Self::Model { .. } | Self::NotFinite(_) => 2,
+            Self::Input(_) | Self::Model { .. } | Self::NotFinite(_) | Self::OutOfMemory(_) => 2,
             Self::Interrupted { signal, .. } | Self::Stopped { signal } => {
                 u8::try_from(128 + signal).unwrap_or(1)
             }
-            Self::Diverged { .. } | Self::Device(_) => 1,
+            Self::Diverged { .. } | Self::Device(_) | Self::Ranks(_) => 1,
             Self::Io { source, .. } => match source.kind() {
                 ErrorKind::NotFound
                 | ErrorKind::PermissionDenied

@@ -11,11 +11,14 @@ fn main() -> ExitCode {
     let Cli { command, common } = Cli::parse();
     // A panic has been told on stderr by then; it is a bug, and "anything else" of the exit statuses.
     let Ok(result) = std::panic::catch_unwind(|| run(command, &common)) else {
+        let bug = Err(clinlora::error::Error::Ranks("stopped by a bug".to_owned()));
+        clinlora::training::ranks::leave(&bug);
         return ExitCode::FAILURE;
     };
+    clinlora::training::ranks::leave(&result);
     match result {
         Err(error) if !error.is_closed_stdout() => {
-            console::note(format_args!("error: {error}"));
+            console::error(format_args!("error: {error}"));
             ExitCode::from(error.exit_code())
         }
         _ => ExitCode::SUCCESS,

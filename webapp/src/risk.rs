@@ -286,7 +286,9 @@ pub fn short(text: &str, most: usize) -> String {
     format!("{}\u{2026}", kept.trim_end())
 }
 
-fn capital(text: &str) -> String {
+/// A text with its first letter large.
+#[must_use]
+pub fn capital(text: &str) -> String {
     let mut rest = text.chars();
     rest.next().map_or_else(String::new, |first| first.to_uppercase().chain(rest).collect())
 }

@@ -6,7 +6,7 @@
 
 use std::ops::Range;
 
-use crate::note::edit::{Change, Edited, Sex, change_age, change_sex, strike};
+use crate::note::edit::{Change, Sex, change_age, change_sex};
 use crate::reasons::excerpt;
 
 /// Most characters of a passage that is named in a list.
@@ -85,12 +85,11 @@ impl Trial {
 
     /// Strikes a passage of the first text; what is struck already stays so. False if that changes nothing.
     pub fn strike(&mut self, range: Range<usize>) -> bool {
-        let Edited { changes, .. } = strike(&self.first, range.clone());
-        let Some(Change { range: place, .. }) = changes.first() else { return false };
+        let Some(place) = struck_range(&self.first, &range) else { return false };
         if self.struck(&range).is_some() {
             return false;
         }
-        let hunk = Hunk { range: place.start..range.end, to: String::new() };
+        let hunk = Hunk { range: place, to: String::new() };
         let is_in_the_way = |typed: &Hunk| {
             let meets = typed.range.start <= hunk.range.end && hunk.range.start <= typed.range.end;
             meets && !(range.start < typed.range.start && typed.range.end < range.end)
@@ -122,10 +121,9 @@ impl Trial {
                 Some(rest.map_or(place.clone(), |rest| rest.start.min(place.start)..rest.end.max(place.end)));
         }
         let Some(rest) = rest else { return false };
-        let without = strike(&now, rest).text;
-        let is_change = without != now;
-        self.edit(&without);
-        is_change
+        let Some(Range { start, end }) = struck_range(&now, &rest) else { return false };
+        self.edit(&format!("{}{}", &now[..start], &now[end..]));
+        true
     }
 
     /// Place of the step that strikes a passage of the first text.
@@ -286,6 +284,16 @@ impl Trial {
     }
 }
 
+/// What goes with a passage that is struck: one blank behind it where a blank stands before it, as where the model's reasons leave
+/// a passage out. None for a range without text, or not on borders of characters.
+fn struck_range(text: &str, range: &Range<usize>) -> Option<Range<usize>> {
+    text.get(range.clone()).filter(|passage| !passage.is_empty())?;
+    let before = &text[..range.start];
+    let is_apart = before.is_empty() || before.ends_with(char::is_whitespace);
+    let blank = text[range.end..].chars().next().filter(|c| is_apart && c.is_whitespace());
+    Some(range.start..range.end + blank.map_or(0, char::len_utf8))
+}
+
 /// Where a passage of the present text stands in the first, as far as it was left as it was; none if nothing of it was.
 fn first_range(pieces: &[Piece], place: &Range<usize>) -> Option<Range<usize>> {
     let plain = pieces.iter().filter(|piece| piece.from.is_none());
@@ -443,7 +451,7 @@ mod tests {
         let mut trial = trial();
         trial.set_age(50);
         trial.strike(part("68F with CAD."));
-        assert_eq!(trial.text(), " She fell. On vasopressors. Her son called.");
+        assert_eq!(trial.text(), "She fell. On vasopressors. Her son called.");
         trial.undo(1);
         assert!(trial.text().starts_with("50F with CAD."));
     }

@@ -18,6 +18,7 @@ cargo xtask browser  the page in headless Chromium alone; what follows goes to P
 cargo xtask serve    builds the page and serves it, with a bundle of the demo, on this machine only
                      [--demo DIR] folder of `clinlora demo`, run if it is not there  [--bundle DIR] another bundle
                      [--release] small and slow to build  [--port N] instead of 8080
+cargo xtask mpi      trains with two processes through MPI, installing it first; also the job script of SLURM
 cargo xtask size     builds the page as it is published and weighs it
 cargo xtask bench web  times the engine in headless Chromium and natively, beside a plain product and the fixed peer
                      [--checked] quick to build  [--seconds N] for each case  [--lengths 32,128] of notes, tokens
@@ -31,6 +32,7 @@ fn main() -> ExitCode {
         ["test", "--large"] => suites::large(),
         ["browser", ..] => suites::browser(&arguments[1..]),
         ["check"] => suites::check(),
+        ["mpi"] => suites::mpi(),
         ["serve", ..] => page::Serve::parse(&arguments[1..]).and_then(page::Serve::run),
         ["size"] => page::size(),
         ["bench", "web", ..] => bench::Web::parse(&arguments[2..]).and_then(bench::Web::run),

@@ -124,6 +124,17 @@ pub(crate) fn vulkan() -> Result<(), String> {
     install(&["mesa-vulkan-drivers", "libvulkan1"], advice)
 }
 
+/// Installs an MPI library, its launcher and what reads its header, where one is missing.
+pub(crate) fn mpi() -> Result<(), String> {
+    let is_there = |program: &str| output(Command::new(program).arg("--version")).is_some();
+    if is_there("mpirun") && is_there("mpicc") {
+        return Ok(());
+    }
+    let advice = "training with several processes needs an MPI library and libclang: on Debian or Ubuntu `apt-get install \
+                  libopenmpi-dev openmpi-bin libclang-dev`, elsewhere from your system's packages";
+    install(&["libopenmpi-dev", "openmpi-bin", "libclang-dev"], advice)
+}
+
 /// Installs Debian's packages, or says what to do.
 fn install(packages: &[&str], advice: &str) -> Result<(), String> {
     if output(Command::new("apt-get").arg("--version")).is_none() {

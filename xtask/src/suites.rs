@@ -68,6 +68,15 @@ fn playwright(bundles: &Path, arguments: &[String], variables: &[(&str, &str)]) 
         .env("CLINLORA_BROWSER_OUT", page::target().join("browser-results")))
 }
 
+/// Trains with two processes through MPI, and runs the job script of SLURM against programs that write down their calls.
+pub(crate) fn mpi() -> Result<(), String> {
+    setup::mpi()?;
+    run(cargo()
+        .args(["test", "--package", "clinlora", "--features", "mpi", "--test", "cli", "ranks"])
+        .args(PROFILE))?;
+    run(Command::new("bash").current_dir(root()).arg("trainer/slurm/test.sh"))
+}
+
 /// Formatting, lints, each feature by itself, licences.
 pub(crate) fn check() -> Result<(), String> {
     run(cargo().args(["fmt", "--all", "--check"]))?;

@@ -12,6 +12,7 @@ use burn::backend::{Backend, Dispatch, FloatDType, Shape, TensorMetadata, get_or
 use burn::tensor::Tensor;
 
 use super::FusedOps;
+use super::anatomy::{Kind, told};
 
 /// What each token finds among the keys it may see.
 ///
@@ -22,7 +23,10 @@ use super::FusedOps;
 pub fn causal_attention(q: Tensor<4>, k: Tensor<4>, v: Tensor<4>) -> Tensor<4> {
     let ([_, h, t, _], [_, heads, s, _]) = (q.dims(), k.dims());
     assert!(h.is_multiple_of(heads) && t <= s, "{h} query heads over {heads}, {t} tokens over {s} keys");
-    Tensor::from_dispatch(Dispatch::causal_attention(q.into_dispatch(), k.into_dispatch(), v.into_dispatch()))
+    told(Kind::Attention, || {
+        let (q, k, v) = (q.into_dispatch(), k.into_dispatch(), v.into_dispatch());
+        Tensor::from_dispatch(Dispatch::causal_attention(q, k, v))
+    })
 }
 
 /// The factor before the scores of heads of this width.
@@ -117,6 +121,7 @@ pub(super) mod gradient {
     use burn::backend::autodiff::ops::{Backward, Ops, OpsKind};
     use burn::backend::tensor::FloatTensor;
 
+    use super::super::anatomy::{Kind, told};
     use super::super::{FusedGradients, FusedOps};
 
     #[derive(Debug)]
@@ -128,7 +133,8 @@ pub(super) mod gradient {
         fn backward(self, ops: Ops<Self::State, 3>, grads: &mut Gradients, _: &mut Checkpointer) {
             let grad = grads.consume::<B>(&ops.node);
             let [q, k, v] = ops.state;
-            let gradients: [FloatTensor<B>; 3] = B::causal_attention_backward(q, k, v, grad).into();
+            let gradients: [FloatTensor<B>; 3] =
+                told(Kind::Attention, || B::causal_attention_backward(q, k, v, grad)).into();
             for (node, gradient) in ops.parents.into_iter().zip(gradients) {
                 if let Some(node) = node {
                     grads.register::<B>(node.id, gradient);

@@ -10,6 +10,7 @@ use burn::backend::{Backend, Dispatch, FloatDType, Shape, Slice, TensorMetadata}
 use burn::tensor::{Int, Tensor};
 
 use super::FusedOps;
+use super::anatomy::{Kind, told};
 
 /// Rows of logits that the reference forms at a time.
 const ROWS: usize = 1024;
@@ -22,7 +23,9 @@ const ROWS: usize = 1024;
 /// - result: `[1]`
 #[must_use]
 pub fn cross_entropy(logits: Tensor<2>, targets: Tensor<1, Int>) -> Tensor<1> {
-    Tensor::from_dispatch(Dispatch::cross_entropy(logits.into_dispatch(), targets.into_dispatch()))
+    told(Kind::Loss, || {
+        Tensor::from_dispatch(Dispatch::cross_entropy(logits.into_dispatch(), targets.into_dispatch()))
+    })
 }
 
 /// [`cross_entropy`] of the logits `hidden·tableᵀ`, in f32, which never exist as a whole unless `table` is trained.
@@ -34,11 +37,10 @@ pub fn cross_entropy(logits: Tensor<2>, targets: Tensor<1, Int>) -> Tensor<1> {
 /// - result: `[1]`, f32
 #[must_use]
 pub fn projected_cross_entropy(hidden: Tensor<2>, table: Tensor<2>, targets: Tensor<1, Int>) -> Tensor<1> {
-    Tensor::from_dispatch(Dispatch::projected_cross_entropy(
-        hidden.into_dispatch(),
-        table.into_dispatch(),
-        targets.into_dispatch(),
-    ))
+    told(Kind::Loss, || {
+        let (hidden, table) = (hidden.into_dispatch(), table.into_dispatch());
+        Tensor::from_dispatch(Dispatch::projected_cross_entropy(hidden, table, targets.into_dispatch()))
+    })
 }
 
 pub(super) fn reference<B: Backend>(logits: FloatTensor<B>, targets: IntTensor<B>) -> FloatTensor<B> {
@@ -129,6 +131,7 @@ pub(super) mod gradient {
     use burn::backend::tensor::{FloatTensor, IntTensor};
     use burn::backend::{FloatDType, Shape, TensorMetadata};
 
+    use super::super::anatomy::{Kind, told};
     use super::super::{FusedGradients, FusedOps};
 
     #[derive(Debug)]
@@ -140,7 +143,7 @@ pub(super) mod gradient {
         fn backward(self, ops: Ops<Self::State, 1>, grads: &mut Gradients, _: &mut Checkpointer) {
             let (logits, targets) = ops.state;
             unary::<B, _>(ops.parents, ops.node, grads, |grad| {
-                B::cross_entropy_backward(logits, targets, grad)
+                told(Kind::Loss, || B::cross_entropy_backward(logits, targets, grad))
             });
         }
     }
@@ -169,8 +172,10 @@ pub(super) mod gradient {
         fn backward(self, ops: Ops<Self::State, 1>, grads: &mut Gradients, _: &mut Checkpointer) {
             let gradient = ops.state;
             unary::<B, _>(ops.parents, ops.node, grads, |grad| {
-                let grad = B::float_cast(grad, gradient.dtype().into());
-                B::float_mul(gradient, B::float_reshape(grad, Shape::from(vec![1, 1])))
+                told(Kind::Loss, || {
+                    let grad = B::float_cast(grad, gradient.dtype().into());
+                    B::float_mul(gradient, B::float_reshape(grad, Shape::from(vec![1, 1])))
+                })
             });
         }
     }

@@ -9,10 +9,13 @@
 //! This folder alone names concrete backends. The crate's features `flex`, `cube` and `fusion` must be those Burn is built
 //! with: on a backend that is not listed here an operation panics.
 
+pub mod anatomy;
 pub mod attention;
 pub mod cross_entropy;
 #[cfg(feature = "cube")]
 mod cube;
+#[cfg(feature = "cuda")]
+pub mod cublas;
 #[cfg(feature = "flex")]
 mod flex;
 pub(crate) mod packed;
@@ -37,9 +40,15 @@ use burn::backend::{Backend, backend_extension};
 )]
 pub trait FusedOps: Backend {
     /// See [`projection::projection`].
-    #[fusion(default)]
+    #[fusion(dtype = x, shape = projection::shape(x, weight))]
     fn projection(x: FloatTensor<Self>, weight: FloatTensor<Self>) -> FloatTensor<Self> {
         projection::reference::<Self>(x, weight)
+    }
+
+    /// `a·b`; here and not among the gradients alone, because a device may have a body of its own.
+    #[fusion(dtype = a, shape = projection::product_shape(a, b))]
+    fn plain_product(a: FloatTensor<Self>, b: FloatTensor<Self>) -> FloatTensor<Self> {
+        Self::float_matmul(a, b)
     }
 
     /// See [`projection::adapted_projection`].

@@ -5,11 +5,14 @@
 //! `x` and `x·Aᵀ`, and nothing where neither weight nor update is trained. Gradients, `d` being that of the result:
 //! `dx = d·W + (d·B)·A`, `dA = (d·B)ᵀ·x`, `dB = dᵀ·(x·Aᵀ)`, and `dW = dᵀ·x`, which of a frozen `W` is never formed.
 
+#[cfg(feature = "fusion")]
+use burn::backend::Shape;
 use burn::backend::tensor::FloatTensor;
 use burn::backend::{Backend, Dispatch};
 use burn::tensor::Tensor;
 
 use super::FusedOps;
+use super::anatomy::{Kind, told};
 
 /// `x·Wᵀ`.
 ///
@@ -19,7 +22,9 @@ use super::FusedOps;
 /// - result: `[N, d_out]`
 #[must_use]
 pub fn projection(x: Tensor<2>, weight: Tensor<2>) -> Tensor<2> {
-    Tensor::from_dispatch(Dispatch::projection(x.into_dispatch(), weight.into_dispatch()))
+    told(Kind::Product, || {
+        Tensor::from_dispatch(Dispatch::projection(x.into_dispatch(), weight.into_dispatch()))
+    })
 }
 
 /// `x·Wᵀ + (x·Aᵀ)·Bᵀ`.
@@ -32,12 +37,33 @@ pub fn projection(x: Tensor<2>, weight: Tensor<2>) -> Tensor<2> {
 /// - result: `[N, d_out]`
 #[must_use]
 pub fn adapted_projection(x: Tensor<2>, weight: Tensor<2>, a: Tensor<2>, b: Tensor<2>) -> Tensor<2> {
-    Tensor::from_dispatch(Dispatch::adapted_projection(
-        x.into_dispatch(),
-        weight.into_dispatch(),
-        a.into_dispatch(),
-        b.into_dispatch(),
-    ))
+    told(Kind::Product, || {
+        let (x, weight) = (x.into_dispatch(), weight.into_dispatch());
+        Tensor::from_dispatch(Dispatch::adapted_projection(x, weight, a.into_dispatch(), b.into_dispatch()))
+    })
+}
+
+/// `a·b`, as a gradient is taken through a projection: `dx = d·W`.
+///
+/// # Shapes
+/// - `a`: `[N, K]`
+/// - `b`: `[K, M]`
+/// - result: `[N, M]`
+#[must_use]
+pub fn plain_product(a: Tensor<2>, b: Tensor<2>) -> Tensor<2> {
+    Tensor::from_dispatch(Dispatch::plain_product(a.into_dispatch(), b.into_dispatch()))
+}
+
+/// Shape of `x·Wᵀ`.
+#[cfg(feature = "fusion")]
+pub(super) fn shape(x: &Shape, weight: &Shape) -> Shape {
+    Shape::from(vec![x[0], weight[0]])
+}
+
+/// Shape of `a·b`.
+#[cfg(feature = "fusion")]
+pub(super) fn product_shape(a: &Shape, b: &Shape) -> Shape {
+    Shape::from(vec![a[0], b[1]])
 }
 
 pub(super) fn reference<B: Backend>(x: FloatTensor<B>, weight: FloatTensor<B>) -> FloatTensor<B> {
@@ -63,7 +89,13 @@ pub(super) mod gradient {
     use burn::backend::autodiff::ops::{Backward, Ops, OpsKind};
     use burn::backend::tensor::FloatTensor;
 
+    use super::super::anatomy::{Kind, told};
     use super::super::{FusedGradients, FusedOps};
+
+    /// Kind of a product with a weight.
+    fn kind(is_trained: bool) -> Kind {
+        if is_trained { Kind::TrainedProduct } else { Kind::Product }
+    }
 
     #[derive(Debug)]
     struct Projection;
@@ -76,12 +108,14 @@ pub(super) mod gradient {
             let grad = grads.consume::<B>(&ops.node);
             let (x, weight) = ops.state;
             let [for_x, for_weight] = ops.parents;
-            if let (Some(node), Some(x)) = (for_weight, x) {
-                grads.register::<B>(node.id, B::product(B::float_transpose(grad.clone()), x));
-            }
-            if let Some(node) = for_x {
-                grads.register::<B>(node.id, B::product(grad, weight));
-            }
+            told(kind(x.is_some()), || {
+                if let (Some(node), Some(x)) = (for_weight, x) {
+                    grads.register::<B>(node.id, B::product(B::float_transpose(grad.clone()), x));
+                }
+                if let Some(node) = for_x {
+                    grads.register::<B>(node.id, B::product(grad, weight));
+                }
+            });
         }
     }
 
@@ -94,7 +128,7 @@ pub(super) mod gradient {
         let (weight, weight_node) = weight.into_parts();
         match Projection.prepare::<C>([x_node, weight_node]).compute_bound().stateful() {
             OpsKind::Tracked(prep) => {
-                let y = B::projection(x.clone(), weight.clone());
+                let y = told(kind(trains_weight), || B::projection(x.clone(), weight.clone()));
                 prep.finish((trains_weight.then_some(x), weight), y)
             }
             OpsKind::UnTracked(prep) => prep.finish(B::projection(x, weight)),
@@ -123,19 +157,24 @@ pub(super) mod gradient {
             let grad = grads.consume::<B>(&ops.node);
             let Kept { x, low, weight, a, b } = ops.state;
             let [for_x, for_weight, for_a, for_b] = ops.parents;
-            let across = B::float_transpose(grad.clone());
-            if let (Some(node), Some(low)) = (for_b, low) {
-                grads.register::<B>(node.id, B::product(across.clone(), low));
-            }
-            if let (Some(node), Some(x)) = (for_weight, &x) {
-                grads.register::<B>(node.id, B::product(across, x.clone()));
-            }
-            let for_low = B::product(grad.clone(), b); // [N, R]
-            if let (Some(node), Some(x)) = (for_a, x) {
-                grads.register::<B>(node.id, B::product(B::float_transpose(for_low.clone()), x));
-            }
+            let for_low = told(Kind::TrainedProduct, || {
+                let across = B::float_transpose(grad.clone());
+                if let (Some(node), Some(low)) = (for_b, low) {
+                    grads.register::<B>(node.id, B::product(across.clone(), low));
+                }
+                if let (Some(node), Some(x)) = (for_weight, &x) {
+                    grads.register::<B>(node.id, B::product(across, x.clone()));
+                }
+                let for_low = B::product(grad.clone(), b); // [N, R]
+                if let (Some(node), Some(x)) = (for_a, x) {
+                    grads.register::<B>(node.id, B::product(B::float_transpose(for_low.clone()), x));
+                }
+                for_low
+            });
             if let Some(node) = for_x {
-                grads.register::<B>(node.id, B::add_product(B::product(grad, weight), for_low, a));
+                let dx = told(Kind::Product, || B::product(grad, weight));
+                let dx = told(Kind::TrainedProduct, || B::add_product(dx, for_low, a));
+                grads.register::<B>(node.id, dx);
             }
         }
     }
@@ -154,9 +193,11 @@ pub(super) mod gradient {
         let nodes = [x_node, weight_node, a_node, b_node];
         match AdaptedProjection.prepare::<C>(nodes).compute_bound().stateful() {
             OpsKind::Tracked(prep) => {
-                let low = B::projection(x.clone(), a.clone());
-                let y = B::projection(x.clone(), weight.clone());
-                let y = B::add_product(y, low.clone(), B::float_transpose(b.clone()));
+                let low = told(Kind::TrainedProduct, || B::projection(x.clone(), a.clone()));
+                let y = told(Kind::Product, || B::projection(x.clone(), weight.clone()));
+                let y = told(Kind::TrainedProduct, || {
+                    B::add_product(y, low.clone(), B::float_transpose(b.clone()))
+                });
                 let (x, low) = (needs_x.then_some(x), needs_low.then_some(low));
                 prep.finish(Kept { x, low, weight, a, b }, y)
             }

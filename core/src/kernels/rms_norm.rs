@@ -8,6 +8,7 @@ use burn::backend::{Backend, Dispatch, FloatDType, Shape, TensorMetadata};
 use burn::tensor::Tensor;
 
 use super::FusedOps;
+use super::anatomy::{Kind, told};
 
 /// Divides each row by its root mean square, in f32, and scales by `gain`.
 ///
@@ -16,7 +17,9 @@ use super::FusedOps;
 /// - `gain`: `[width]`
 #[must_use]
 pub fn rms_norm<const N: usize>(x: Tensor<N>, gain: Tensor<1>, eps: f64) -> Tensor<N> {
-    Tensor::from_dispatch(Dispatch::rms_norm(x.into_dispatch(), gain.into_dispatch(), eps))
+    told(Kind::Norm, || {
+        Tensor::from_dispatch(Dispatch::rms_norm(x.into_dispatch(), gain.into_dispatch(), eps))
+    })
 }
 
 /// `1 / sqrt(mean(x²) + eps)` of each row, `[.., 1]`.
@@ -67,6 +70,7 @@ pub(super) mod gradient {
     use burn::backend::tensor::FloatTensor;
     use burn::backend::{Backend, FloatDType, Shape, TensorMetadata};
 
+    use super::super::anatomy::{Kind, told};
     use super::super::{FusedGradients, FusedOps};
     use super::reciprocal;
 
@@ -84,7 +88,8 @@ pub(super) mod gradient {
                 grads.register::<B>(node.id, gain_gradient::<B>(x.clone(), grad.clone(), eps));
             }
             if let Some(node) = for_x {
-                grads.register::<B>(node.id, B::rms_norm_x_backward(x, gain, grad, eps));
+                let dx = told(Kind::Norm, || B::rms_norm_x_backward(x, gain, grad, eps));
+                grads.register::<B>(node.id, dx);
             }
         }
     }

@@ -9,6 +9,7 @@ use burn::backend::{Backend, Dispatch, Shape, Slice, TensorMetadata};
 use burn::tensor::Tensor;
 
 use super::FusedOps;
+use super::anatomy::{Kind, told};
 
 /// Turns each head by the angles of its position.
 ///
@@ -17,7 +18,9 @@ use super::FusedOps;
 /// - `cos` and `sin`: `[T, E]`, the second half of a row equal to the first
 #[must_use]
 pub fn rotary(x: Tensor<4>, cos: Tensor<2>, sin: Tensor<2>) -> Tensor<4> {
-    Tensor::from_dispatch(Dispatch::rotary(x.into_dispatch(), cos.into_dispatch(), sin.into_dispatch()))
+    told(Kind::Rotary, || {
+        Tensor::from_dispatch(Dispatch::rotary(x.into_dispatch(), cos.into_dispatch(), sin.into_dispatch()))
+    })
 }
 
 pub(super) fn reference<B: Backend>(
@@ -45,6 +48,7 @@ pub(super) mod gradient {
     use burn::backend::tensor::FloatTensor;
 
     use super::super::FusedOps;
+    use super::super::anatomy::{Kind, told};
 
     #[derive(Debug)]
     struct Rotary;
@@ -54,7 +58,9 @@ pub(super) mod gradient {
 
         fn backward(self, ops: Ops<Self::State, 1>, grads: &mut Gradients, _: &mut Checkpointer) {
             let (cos, sin) = ops.state;
-            unary::<B, _>(ops.parents, ops.node, grads, |grad| B::rotary(grad, cos, B::float_neg(sin)));
+            unary::<B, _>(ops.parents, ops.node, grads, |grad| {
+                told(Kind::Rotary, || B::rotary(grad, cos, B::float_neg(sin)))
+            });
         }
     }
 

@@ -7,6 +7,7 @@ use burn::backend::{Backend, Dispatch};
 use burn::tensor::Tensor;
 
 use super::FusedOps;
+use super::anatomy::{Kind, told};
 
 /// `silu(gate)·up`.
 ///
@@ -14,7 +15,7 @@ use super::FusedOps;
 /// - `gate`, `up` and result: the same
 #[must_use]
 pub fn swiglu<const N: usize>(gate: Tensor<N>, up: Tensor<N>) -> Tensor<N> {
-    Tensor::from_dispatch(Dispatch::swiglu(gate.into_dispatch(), up.into_dispatch()))
+    told(Kind::Gate, || Tensor::from_dispatch(Dispatch::swiglu(gate.into_dispatch(), up.into_dispatch())))
 }
 
 pub(super) fn reference<B: Backend>(gate: FloatTensor<B>, up: FloatTensor<B>) -> FloatTensor<B> {
@@ -43,6 +44,7 @@ pub(super) mod gradient {
     use burn::backend::autodiff::ops::{Backward, Ops, OpsKind};
     use burn::backend::tensor::FloatTensor;
 
+    use super::super::anatomy::{Kind, told};
     use super::super::{FusedGradients, FusedOps};
 
     #[derive(Debug)]
@@ -54,7 +56,8 @@ pub(super) mod gradient {
         fn backward(self, ops: Ops<Self::State, 2>, grads: &mut Gradients, _: &mut Checkpointer) {
             let grad = grads.consume::<B>(&ops.node);
             let (gate, up) = ops.state;
-            let gradients: [FloatTensor<B>; 2] = B::swiglu_backward(gate, up, grad).into();
+            let gradients: [FloatTensor<B>; 2] =
+                told(Kind::Gate, || B::swiglu_backward(gate, up, grad)).into();
             for (node, gradient) in ops.parents.into_iter().zip(gradients) {
                 if let Some(node) = node {
                     grads.register::<B>(node.id, gradient);

@@ -22,6 +22,8 @@ mod mtsamples; // the shipped recipes on real transcriptions, shortened
 mod planning; // what plan and bench foretell and measure
 mod program; // runs the program; notes, recipes and trained folders to start from
 mod progress; // what is said while something takes its time
+#[cfg(feature = "mpi")]
+mod ranks; // two processes that train together
 mod reproduce; // the paper's Table 2, continued, refused and begun anew
 mod reproduce_grid; // Tables 1, 3 and 4: killed, continued, with what cannot be computed
 mod runs; // runs compared, in the terminal and on a page

@@ -153,6 +153,10 @@ fn a_bert_of_either_age_is_fine_tuned_evaluated_merged_and_inspected() {
     assert!(told.stderr.contains("pooler"), "what is frozen is told: {}", told.stderr);
     // Two layers, query and value, 3 x 24 x 2 each; a head of 2 x 24 + 2.
     assert_eq!(told.json()["trainable"], 2 * 2 * 3 * 48 + 50);
+    workshop
+        .run("finetune lora.toml out=again training.recompute=true")
+        .refused(&["training.recompute", "BERT"]);
+    assert!(!workshop.exists("again"), "refused before a folder is made");
     workshop.write("full.toml", recipe("full", "method = \"full\"\n"));
     workshop.run("finetune full.toml").ok();
 

@@ -38,6 +38,90 @@ pub enum BenchWhat {
     /// Forward passes alone.
     #[command(after_help = "Example:\n  clinlora bench predict --preset 15m --batch 10 --seq 128 --steps 10")]
     Predict(BenchOptions),
+    /// The two products of a frozen weight, at a model's shapes.
+    #[command(
+        after_help = "Example:\n  clinlora bench matmul --device cuda --rows 8192,32768 --outs 4096,12288,11008,22016"
+    )]
+    Matmul(MatmulOptions),
+    /// Gradients of this device against the processor's, of every method, in f32 and bf16.
+    #[command(
+        after_help = "Example:\n  clinlora bench gradients --device cuda\n\nExit status 1 if they do not agree."
+    )]
+    Gradients(GradientOptions),
+    /// A loss curve, beside the base, the adapter and the tokens it began from.
+    #[command(
+        after_help = "Example:\n  clinlora bench curve --preset 15m --out curve && python bench/curve.py curve"
+    )]
+    Curve(CurveOptions),
+}
+
+/// Shapes of `bench matmul`.
+#[derive(Debug, Args)]
+pub struct MatmulOptions {
+    /// Rows, separated by commas.
+    #[arg(long, value_delimiter = ',', default_value = "8192,16384,32768", value_parser = at_least_one)]
+    pub rows: Vec<usize>,
+    /// Width of a row.
+    #[arg(long, default_value_t = 4096, value_parser = at_least_one)]
+    pub width: usize,
+    /// Outputs, separated by commas.
+    #[arg(long, value_delimiter = ',', default_value = "4096,12288,11008,22016", value_parser = at_least_one)]
+    pub outs: Vec<usize>,
+    /// Number format [default: f32, bf16 on CUDA].
+    #[arg(long, value_enum)]
+    pub dtype: Option<WeightFormat>,
+}
+
+/// Shape of `bench gradients`.
+#[derive(Debug, Args)]
+pub struct GradientOptions {
+    /// Shape of the model.
+    #[arg(long, value_enum, default_value = "tiny")]
+    pub preset: Preset,
+    /// Notes in a step.
+    #[arg(long, default_value_t = 4, value_parser = at_least_one)]
+    pub batch: usize,
+    /// Tokens of the longest note.
+    #[arg(long, default_value_t = 33, value_parser = at_least_two)]
+    pub seq: usize,
+}
+
+/// Shape and length of `bench curve`.
+#[derive(Debug, Args)]
+pub struct CurveOptions {
+    /// Shape of the model.
+    #[arg(long, value_enum, default_value = "15m")]
+    pub preset: Preset,
+    /// Notes in a step.
+    #[arg(long, default_value_t = 10, value_parser = at_least_one)]
+    pub batch: usize,
+    /// Tokens of a note.
+    #[arg(long, default_value_t = 128, value_parser = at_least_two)]
+    pub seq: usize,
+    /// Updates.
+    #[arg(long, default_value_t = 20, value_parser = at_least_one)]
+    pub steps: usize,
+    /// Learning rate.
+    #[arg(long, default_value_t = 1e-2)]
+    pub learning_rate: f64,
+    /// Number format of the frozen weights [default: f32, bf16 on CUDA].
+    #[arg(long, value_enum)]
+    pub dtype: Option<WeightFormat>,
+    /// Folder for base, adapter, tokens and curve; must not exist.
+    #[arg(long, value_name = "DIR")]
+    pub out: PathBuf,
+}
+
+/// Whose kernels multiply with frozen weights.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub enum ProductChoice {
+    /// The faster, found by measuring.
+    Auto,
+    /// Burn's own.
+    Burn,
+    /// NVIDIA's cuBLASLt.
+    #[value(name = "cublaslt")]
+    CublasLt,
 }
 
 /// Shape and length of a measurement.
@@ -64,6 +148,12 @@ pub struct BenchOptions {
     /// Number format of the frozen weights [default: f32, bf16 on CUDA].
     #[arg(long, value_enum)]
     pub dtype: Option<WeightFormat>,
+    /// Further steps, taken apart by the kind of what is computed; 0 for none.
+    #[arg(long, default_value_t = 2)]
+    pub anatomy: usize,
+    /// Whose kernels multiply with frozen weights.
+    #[arg(long, value_enum, default_value = "auto")]
+    pub products: ProductChoice,
     /// lora: rank [default: 16].
     #[arg(long)]
     pub r: Option<usize>,

@@ -15,7 +15,7 @@ use clinlora_core::peft::store::TaskType;
 use clinlora_core::tokenizer::Tokenizer;
 use clinlora_core::weights::RandomWeights;
 
-use super::recipe_run::{self, Outcome, RunOptions, print_report};
+use super::recipe_run::{self, Outcome, RunOptions, Shape, print_report};
 use super::stack::reading_at;
 use crate::cli::{Common, Train};
 use crate::console;
@@ -30,7 +30,7 @@ use crate::model_card::{self, Facts};
 use crate::recipe::{Method, Pooling, Purpose, Recipe};
 use crate::training::objective::Classification;
 use crate::training::progress::Stage;
-use crate::training::run::{Job, RunFolder, train};
+use crate::training::run::{Job, RunFolder};
 use crate::training::schedule::RateFactors;
 
 /// Trains a head on a task, and whichever adapters of the stack are trainable.
@@ -43,9 +43,11 @@ pub fn run(args: &Train, common: &Common) -> Result<()> {
 
 /// The command without its printing.
 pub(crate) fn finetune(recipe: &Recipe, common: &Common, options: &RunOptions<'_>) -> Result<Outcome> {
-    let RunOptions { title, resume, overwrite, brief, watch, .. } = *options;
+    let RunOptions { title, resume, overwrite, brief, watch, ranks, .. } = *options;
     let opened = common.device.open()?;
-    RunFolder::check(recipe, resume, overwrite)?;
+    if ranks.leads() {
+        RunFolder::check(recipe, resume, overwrite)?;
+    }
     let dtype = recipe.dtype.unwrap_or(opened.dtype).burn();
     let device = opened.device.clone().autodiff();
     let task_path = recipe.task.as_ref().expect("a valid downstream recipe names a task");
@@ -103,8 +105,13 @@ pub(crate) fn finetune(recipe: &Recipe, common: &Common, options: &RunOptions<'_
         seed: recipe.seed,
         device: &device,
         watch,
+        ranks,
     };
-    let summary = train(&job, &mut model, &folder)?;
+    let shape = Shape { config: &base.config, stack: &stack, dtype, labels: task.labels.len() };
+    let summary = recipe_run::train(&job, &mut model, &folder, recipe, &shape)?;
+    if !folder.is_ours() {
+        return Ok(Outcome { run: folder.path, adapters: Vec::new(), trainable, summary });
+    }
     let _saving = Stage::begin(&format!("{title}: saving"));
     let mut origin = Origin { base_fingerprint: fingerprint.clone(), last_position, ..Origin::default() };
     let task_type = TaskType::SequenceClassification;

@@ -24,6 +24,7 @@ use crate::error::{Error, Result};
 use crate::folders::base::BaseFolder;
 use crate::plan::arithmetic::{Arithmetic, Memory, Planned};
 use crate::plan::device;
+use crate::plan::out_of_memory;
 use crate::recipe::{Method, Purpose, Recipe, Scores};
 use crate::training::adamw::AdamW;
 use crate::training::floor::matmul_flops_per_s;
@@ -149,7 +150,8 @@ impl Ground<'_> {
         let stack = attach_stack(&mut model, recipe, &foundation, &device)?;
         set_trainable(&mut model, &Owner::Base, recipe.method == Method::Full);
         let arithmetic = self.arithmetic(&config, stack.configs(), 0)?;
-        let measured = self.measure(&LanguageModelling, &mut model, &config, 0, before)?;
+        let measured =
+            self.caught(&arithmetic, || self.measure(&LanguageModelling, &mut model, &config, 0, before))?;
         Ok(self.plan(&arithmetic, &measured, notes, matmul_tflops))
     }
 
@@ -187,7 +189,8 @@ impl Ground<'_> {
         let labels = unweighted.labels.len();
         let objective = Classification::new(&unweighted, &[], Scores::default())?;
         let arithmetic = self.arithmetic(&base.config, stack.configs(), labels)?;
-        let measured = self.measure(&objective, &mut model, &base.config, labels, before)?;
+        let measured =
+            self.caught(&arithmetic, || self.measure(&objective, &mut model, &base.config, labels, before))?;
         Ok(self.plan(&arithmetic, &measured, notes, matmul_tflops))
     }
 
@@ -201,6 +204,17 @@ impl Ground<'_> {
         let full = self.recipe.method == Method::Full;
         let arithmetic = Arithmetic::new(config, adapters.collect(), full, self.dtype, labels)?;
         Ok(arithmetic.recomputing(self.recipe.training.recompute))
+    }
+
+    fn caught<T>(&self, arithmetic: &Arithmetic, run: impl FnOnce() -> Result<T>) -> Result<T> {
+        let Recipe { training, max_tokens, .. } = self.recipe;
+        let step = out_of_memory::Step {
+            arithmetic,
+            batch: training.batch_size,
+            tokens: *max_tokens,
+            setting: "training.batch_size",
+        };
+        out_of_memory::caught(&self.plain, &step, run)
     }
 
     /// Steps over half a micro-batch and over a whole one, every note as long as any may be.

@@ -11,7 +11,7 @@ use clinlora_core::tokenizer::Tokenizer;
 use clinlora_core::weights::RandomWeights;
 
 use super::finetune::{Foundation, attach_stack};
-use super::recipe_run::{self, Outcome, RunOptions, print_report};
+use super::recipe_run::{self, Outcome, RunOptions, Shape, print_report};
 use crate::cli::{Common, Train};
 use crate::dataset::order::split;
 use crate::dataset::tokens::TokenCorpus;
@@ -23,7 +23,7 @@ use crate::model_card::{self, Facts};
 use crate::recipe::{Method, Purpose, Recipe};
 use crate::training::objective::LanguageModelling;
 use crate::training::progress::Stage;
-use crate::training::run::{Job, RunFolder, train};
+use crate::training::run::{Job, RunFolder};
 use crate::training::schedule::RateFactors;
 
 /// Trains by language modelling on notes; leaves the adapters, or with `method = "full"` a base, in the run folder.
@@ -36,9 +36,11 @@ pub fn run(args: &Train, common: &Common) -> Result<()> {
 
 /// The command without its printing.
 pub(crate) fn pretrain(recipe: &Recipe, common: &Common, options: &RunOptions<'_>) -> Result<Outcome> {
-    let RunOptions { title, resume, overwrite, brief, watch, .. } = *options;
+    let RunOptions { title, resume, overwrite, brief, watch, ranks, .. } = *options;
     let opened = common.device.open()?;
-    RunFolder::check(recipe, resume, overwrite)?;
+    if ranks.leads() {
+        RunFolder::check(recipe, resume, overwrite)?;
+    }
     let dtype = recipe.dtype.unwrap_or(opened.dtype).burn();
     let device = opened.device.autodiff();
     let reading = Stage::begin(&format!("{title}: reading notes and base"));
@@ -80,8 +82,13 @@ pub(crate) fn pretrain(recipe: &Recipe, common: &Common, options: &RunOptions<'_
         seed: recipe.seed,
         device: &device,
         watch,
+        ranks,
     };
-    let summary = train(&job, &mut model, &folder)?;
+    let shape = Shape { config: &config, stack: &stack, dtype, labels: 0 };
+    let summary = recipe_run::train(&job, &mut model, &folder, recipe, &shape)?;
+    if !folder.is_ours() {
+        return Ok(Outcome { run: folder.path, adapters: Vec::new(), trainable, summary });
+    }
     let _saving = Stage::begin(&format!("{title}: saving"));
     let adapters = match recipe.method {
         Method::Full => {

@@ -2,17 +2,25 @@
 
 use std::path::PathBuf;
 
+use burn::tensor::DType;
+use clinlora_core::config::ModelConfig;
 use clinlora_core::params::Walk;
 use clinlora_core::peft::stack::{ParamGroup, report};
 use serde::Serialize;
 
+use super::finetune::AttachedStack;
 use super::print_json;
 use crate::cli::{Common, Train};
 use crate::console;
 use crate::error::{Error, Result};
-use crate::recipe::{Purpose, Recipe};
+use crate::plan::arithmetic::{Arithmetic, Planned};
+use crate::plan::out_of_memory;
+use crate::recipe::{Method, Purpose, Recipe};
 use crate::training::interrupt;
-use crate::training::run::{RunFolder, Summary, Watch};
+use crate::training::objective::Objective;
+use crate::training::products;
+use crate::training::ranks::{self, Ranks};
+use crate::training::run::{self, Job, RunFolder, Summary, Watch};
 
 /// Reads the recipe of a training command, hands it to `train` and prints what came of it.
 pub(super) fn run(
@@ -24,6 +32,7 @@ pub(super) fn run(
     let mut recipe = Recipe::read(&args.recipe, &args.overrides, purpose)?;
     recipe.seed = common.seed.unwrap_or(recipe.seed);
     interrupt::listen();
+    let ranks = ranks::join()?;
     let title = match purpose {
         Purpose::Pretrain => "pretrain",
         Purpose::Finetune => "finetune",
@@ -35,17 +44,57 @@ pub(super) fn run(
         overwrite: args.overwrite,
         brief: false,
         watch: None,
+        ranks,
     };
     let outcome = train(&recipe, common, &options).inspect_err(|error| {
         if matches!(error, Error::Interrupted { .. }) {
             console::note("the run is saved: continue with --resume");
         }
     })?;
+    if !ranks.leads() {
+        return Ok(());
+    }
     if common.json {
         return print_json(&outcome);
     }
     let Summary { updates, kept_update, .. } = outcome.summary;
     console::result(format_args!("{updates} updates; kept update {kept_update}; {}", outcome.run.display()))
+}
+
+/// Trains with the fastest kernels there are, and says what would fit if the device has too little memory.
+///
+/// # Errors
+/// As [`run::train`], and [`Error::OutOfMemory`].
+pub(super) fn train<O: Objective>(
+    job: &Job<'_, O>,
+    model: &mut O::Model,
+    folder: &RunFolder,
+    recipe: &Recipe,
+    shape: &Shape<'_>,
+) -> Result<Summary> {
+    let (batch, tokens) = (recipe.training.batch_size, recipe.max_tokens);
+    let plain = job.device.clone().inner();
+    let width = match shape.config {
+        ModelConfig::Llama(config) => config.hidden_size,
+        ModelConfig::Bert(config) => config.hidden_size,
+    };
+    products::choose(&plain, shape.dtype, batch * tokens, width);
+    let adapters = shape.stack.configs();
+    let adapters =
+        adapters.map(|(config, trainable)| Planned { config: config.clone(), trainable }).collect();
+    let is_full = recipe.method == Method::Full;
+    let arithmetic = Arithmetic::new(shape.config, adapters, is_full, shape.dtype, shape.labels)?;
+    let step = out_of_memory::Step { arithmetic: &arithmetic, batch, tokens, setting: "training.batch_size" };
+    out_of_memory::caught(&plain, &step, || run::train(job, model, folder))
+}
+
+/// What is trained, as far as its size goes.
+pub(super) struct Shape<'a> {
+    pub(super) config: &'a ModelConfig,
+    pub(super) stack: &'a AttachedStack,
+    pub(super) dtype: DType,
+    /// Of a classifier; 0 for a language model.
+    pub(super) labels: usize,
 }
 
 /// What a finished run came to.
@@ -74,6 +123,8 @@ pub(crate) struct RunOptions<'a> {
     pub(super) brief: bool,
     /// Who looks at it after each epoch.
     pub(super) watch: Option<&'a dyn Watch>,
+    /// Who trains with this process.
+    pub(super) ranks: Ranks,
 }
 
 impl<'a> RunOptions<'a> {
@@ -86,16 +137,20 @@ impl<'a> RunOptions<'a> {
             overwrite: false,
             brief: true,
             watch: None,
+            ranks: Ranks::ALONE,
         }
     }
 
     /// Opens the folder of a run on the base with this fingerprint.
     pub(super) fn open(&self, recipe: &Recipe, base_fingerprint: &str) -> Result<RunFolder> {
-        let folder = if self.accept_changed_recipe {
+        let folder = if !self.ranks.leads() {
+            RunFolder::follow(recipe, self.resume || self.accept_changed_recipe)
+        } else if self.accept_changed_recipe {
             RunFolder::reopen(recipe, true)?
         } else {
             RunFolder::open(recipe, self.resume, self.overwrite)?
         };
+        self.ranks.barrier()?; // the folder is there for all
         Ok(folder.on_base(base_fingerprint))
     }
 }

@@ -2,6 +2,7 @@
 
 pub mod notes;
 pub mod order;
+pub(crate) mod prefetch;
 pub mod table;
 pub mod tokens;
 
@@ -26,7 +27,7 @@ pub struct Sample {
 }
 
 /// Notes a run trains on, each reached by its place, wherever they are kept.
-pub(crate) trait Samples {
+pub(crate) trait Samples: Sync {
     /// How many.
     fn count(&self) -> usize;
 

@@ -228,6 +228,12 @@ pub(crate) fn save(
     config: &ModelConfig,
     tokenizer_json: &[u8],
 ) -> Result<()> {
+    save_weights(folder, model, config)?;
+    files::write_atomic(&folder.join("tokenizer.json"), tokenizer_json)
+}
+
+/// [`save`] without a tokenizer, for a model that reads no text.
+pub(crate) fn save_weights(folder: &Path, model: &mut dyn Walk, config: &ModelConfig) -> Result<()> {
     let mut tensors: Vec<(String, TensorData)> = Vec::new();
     for_each_param(model, |owner, name, param| {
         if *owner == Owner::Base && !is_head(name) {
@@ -251,8 +257,7 @@ pub(crate) fn save(
     let weights = folder.join("model.safetensors");
     let bytes = safetensors::serialize(views, Some(metadata)).expect("views were checked one by one");
     files::write_atomic(&weights, &bytes)?;
-    files::write_atomic(&folder.join("config.json"), config.to_json().as_bytes())?;
-    files::write_atomic(&folder.join("tokenizer.json"), tokenizer_json)
+    files::write_atomic(&folder.join("config.json"), config.to_json().as_bytes())
 }
 
 fn data(param: &ParamMut<'_>) -> burn::tensor::Tensor<1> {

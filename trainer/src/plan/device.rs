@@ -47,13 +47,30 @@ pub(crate) fn peak_bytes(device: &Device) -> Option<u64> {
     device.memory_pool_usage().map(|usage| usage.bytes_reserved)
 }
 
-/// Memory a process may still take, where `device` is the processor; other devices do not say.
+/// Memory a process may still take, where the system or the driver says it.
 pub(crate) fn available_bytes(device: &Device) -> Option<u64> {
+    Some(memory_bytes(device)?.0)
+}
+
+/// Free and all memory, in bytes, where the system or the driver says it.
+pub(crate) fn memory_bytes(device: &Device) -> Option<(u64, u64)> {
+    #[cfg(feature = "cuda")]
+    if let Some(index) = crate::device::cuda_index(device) {
+        return clinlora_core::kernels::cublas::memory_bytes(index).ok();
+    }
     if !is_processor(device) {
         return None;
     }
     let text = std::fs::read_to_string("/proc/meminfo").ok()?;
-    kib_of(&text, "MemAvailable:")
+    Some((kib_of(&text, "MemAvailable:")?, kib_of(&text, "MemTotal:")?))
+}
+
+/// Memory held now: by this process, or by the runtime of another device.
+pub(crate) fn held_bytes(device: &Device) -> Option<u64> {
+    if is_processor(device) {
+        return status_bytes("VmRSS:");
+    }
+    device.memory_pool_usage().map(|usage| usage.bytes_reserved)
 }
 
 fn status_bytes(key: &str) -> Option<u64> {

@@ -48,6 +48,17 @@ pub(crate) struct State {
     pub(crate) epochs_since_best: u64,
     /// SHA-256 of the resolved recipe.
     pub(crate) recipe_sha256: String,
+    /// Processes that make an update together: with more of them an update is of more notes.
+    #[serde(default = "one", skip_serializing_if = "is_one")]
+    pub(crate) ranks: usize,
+}
+
+fn one() -> usize {
+    1
+}
+
+fn is_one(count: &usize) -> bool {
+    *count == 1
 }
 
 impl State {

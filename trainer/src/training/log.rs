@@ -34,6 +34,9 @@ pub(crate) struct LogLine {
     pub(crate) tokens_per_s: Option<f64>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) seconds: Option<f64>,
+    /// Of these, what was waited for notes.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) data_seconds: Option<f64>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) valid: Option<Validation>,
 }
@@ -58,6 +61,8 @@ pub(crate) struct Update {
     pub(crate) lr: f64,
     pub(crate) tokens: usize,
     pub(crate) seconds: f64,
+    /// Of these, what was waited for notes.
+    pub(crate) data_seconds: f64,
 }
 
 impl Update {
@@ -91,7 +96,7 @@ impl Log {
 
     /// Logs an update.
     pub(crate) fn update(&mut self, update: &Update) -> Result<()> {
-        let Update { step, outcome, lr, tokens, seconds } = *update;
+        let Update { step, outcome, lr, tokens, seconds, data_seconds } = *update;
         let tokens_per_s = update.tokens_per_s();
         self.line(&LogLine {
             step,
@@ -101,6 +106,7 @@ impl Log {
             tokens: Some(tokens),
             tokens_per_s: Some(tokens_per_s),
             seconds: Some(seconds),
+            data_seconds: Some(data_seconds),
             valid: None,
         })?;
         let mut scalars = vec![
@@ -123,6 +129,7 @@ impl Log {
             tokens: None,
             tokens_per_s: None,
             seconds: None,
+            data_seconds: None,
             valid: Some(valid),
         })?;
         let mut scalars = vec![("valid/loss", valid.loss)];

@@ -4,6 +4,7 @@ use burn::module::Module;
 use burn::tensor::{Device, Gradients, Tensor};
 use clinlora_core::model::batch::TokenBatch;
 use clinlora_core::model::head::{CausalLm, Classifier, classification_loss};
+use clinlora_core::model::llama::Llama;
 use clinlora_core::model::recompute::backward_by_blocks;
 use clinlora_core::params::Walk;
 use clinlora_core::task::{ClassWeighting, Task, TaskKind};
@@ -149,6 +150,11 @@ impl Classification {
 }
 
 impl Classification {
+    /// The objective of any task of this kind, without class weights.
+    pub(crate) fn unweighted(kind: TaskKind, labels: usize) -> Self {
+        Self { kind, labels, class_weights: None, scores: Scores::default(), features: None }
+    }
+
     /// From now on takes what the head reads of a note from `features`, which hold every note, rather than compute it.
     pub(crate) fn read_features(&mut self, features: Features) {
         self.features = Some(features);
@@ -225,8 +231,7 @@ impl Objective for Classification {
             let logits = model.scores_of(hidden, &batch).expect("checked to be on a decoder");
             classification_loss(self.kind, logits, &targets, self.class_weights.as_deref()).sum / divisor
         };
-        let decoder = |model: &Classifier| model.decoder().expect("checked to be on a decoder");
-        Ok(backward_by_blocks(model, decoder, &batch, seed, loss, take))
+        Ok(backward_by_blocks(model, decoder_of, &batch, seed, loss, take))
     }
 
     fn validate(&self, model: &Classifier, samples: &[Sample], device: &Device) -> Result<Validation> {
@@ -241,6 +246,11 @@ impl Objective for Classification {
             .map_err(eval::refused)?;
         Ok(Validation { loss: metrics.loss, auroc: metrics.auroc_by(self.scores) })
     }
+}
+
+/// The decoder of a model that was found to have one.
+fn decoder_of(model: &Classifier) -> &Llama {
+    model.decoder().expect("checked to be on a decoder")
 }
 
 /// Logits of every sample in its own order, `[n, labels]` row by row; `progress` is told how many are done.

@@ -41,7 +41,7 @@ impl Progress {
     }
 
     fn begin(title: &str, done: u64, total: u64, in_bytes: bool) -> Self {
-        let bar = std::io::stderr().is_terminal().then(|| {
+        let bar = (std::io::stderr().is_terminal() && !console::is_quiet()).then(|| {
             let style = if in_bytes {
                 "{prefix} {bar:30} {bytes}/{total_bytes} {msg} eta {eta}"
             } else {
@@ -127,7 +127,7 @@ pub(crate) struct Stage {
 impl Stage {
     /// Begins `what`: "reading the base".
     pub(crate) fn begin(what: &str) -> Self {
-        if std::io::stderr().is_terminal() {
+        if std::io::stderr().is_terminal() && !console::is_quiet() {
             let style = ProgressStyle::with_template("{spinner} {prefix} {elapsed}");
             let style = style.unwrap_or_else(|_| ProgressStyle::default_spinner());
             let spinner = ProgressBar::new_spinner().with_style(style).with_prefix(what.to_owned());

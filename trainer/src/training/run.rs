@@ -16,11 +16,13 @@ pub(crate) use super::log::seconds;
 use super::log::{Log, Update};
 use super::objective::{Objective, Validation};
 use super::progress::Progress;
+use super::ranks::Ranks;
 use super::schedule::{RateFactors, learning_rate};
 use super::step;
 use crate::audit::{self, Event};
 use crate::console;
 use crate::dataset::order::shuffled;
+use crate::dataset::prefetch::Prefetched;
 use crate::dataset::{Sample, Samples};
 use crate::error::{Error, Result};
 use crate::files::{self, FolderLock, NewFolder};
@@ -39,10 +41,28 @@ pub(crate) struct RunFolder {
     /// Fingerprint of the base's weights, for the audit log.
     base_fingerprint: String,
     resume: bool,
-    _lock: FolderLock,
+    /// None where another process writes.
+    lock: Option<FolderLock>,
 }
 
 impl RunFolder {
+    /// The folder of a run that rank 0 has opened, for a rank that writes nothing.
+    pub(crate) fn follow(recipe: &Recipe, resume: bool) -> Self {
+        Self {
+            path: recipe.out.clone(),
+            recipe_sha256: String::new(),
+            changed: None,
+            base_fingerprint: String::new(),
+            resume,
+            lock: None,
+        }
+    }
+
+    /// Whether this process writes the run.
+    pub(crate) fn is_ours(&self) -> bool {
+        self.lock.is_some()
+    }
+
     /// Makes the folder of `recipe` with the resolved recipe in it; or, to resume, checks that it is the same.
     ///
     /// Called once everything a run reads has been read and has its place in the model, so that neither a mistake in the
@@ -60,7 +80,14 @@ impl RunFolder {
         let lock = FolderLock::take(folder.path())?;
         folder.finish()?;
         let recipe_sha256 = files::sha256(resolved.as_bytes());
-        Ok(Self { path, recipe_sha256, changed: None, base_fingerprint: String::new(), resume, _lock: lock })
+        Ok(Self {
+            path,
+            recipe_sha256,
+            changed: None,
+            base_fingerprint: String::new(),
+            resume,
+            lock: Some(lock),
+        })
     }
 
     /// Opens the folder of a run that was begun. With `accept_change` its recipe may be another by now; it takes the old
@@ -93,7 +120,7 @@ impl RunFolder {
             path,
             base_fingerprint: String::new(),
             resume: true,
-            _lock: lock,
+            lock: Some(lock),
         })
     }
 
@@ -121,6 +148,9 @@ impl RunFolder {
 
     /// Whether a state under the recipe of this hash is one of this run: that of its recipe, or of one it had before.
     fn has_had(&self, recipe_sha256: &str) -> bool {
+        if !self.is_ours() {
+            return true; // who writes it has looked
+        }
         let was_logged = |entry: audit::Entry| entry.sha256.values().any(|hash| hash == recipe_sha256);
         recipe_sha256 == self.recipe_sha256 || audit::entries(&self.path).into_iter().any(was_logged)
     }
@@ -165,6 +195,8 @@ pub(crate) struct Job<'a, O: Objective> {
     /// With autodiff.
     pub(crate) device: &'a Device,
     pub(crate) watch: Option<&'a dyn Watch>,
+    /// Who else makes the updates.
+    pub(crate) ranks: Ranks,
 }
 
 /// Trains `model` until the recipe's last epoch, early stopping or an interruption, and puts the kept state into it.
@@ -177,6 +209,9 @@ pub(crate) fn train<O: Objective>(
     folder: &RunFolder,
 ) -> Result<Summary> {
     let summary = epochs(job, model, folder);
+    if !folder.is_ours() {
+        return summary;
+    }
     let event = match &summary {
         Err(Error::Interrupted { update, signal, .. }) => {
             Event::new("interrupted").detail("update", *update).detail("signal", *signal)
@@ -193,52 +228,70 @@ pub(crate) fn train<O: Objective>(
 }
 
 fn epochs<O: Objective>(job: &Job<'_, O>, model: &mut O::Model, folder: &RunFolder) -> Result<Summary> {
-    let notes_per_update = job.training.batch_size.saturating_mul(job.training.accumulation_steps);
+    let ranks = job.ranks;
+    let notes_per_step = job.training.batch_size.saturating_mul(ranks.size);
+    let notes_per_update = notes_per_step.saturating_mul(job.training.accumulation_steps);
     let updates_per_epoch = job.train.count().div_ceil(notes_per_update) as u64;
     let updates = updates_per_epoch.saturating_mul(job.training.epochs);
     let micro_batches =
-        (job.train.count().div_ceil(job.training.batch_size) as u64).saturating_mul(job.training.epochs);
+        (job.train.count().div_ceil(notes_per_step) as u64).saturating_mul(job.training.epochs);
     let (mut optimizer, mut state) = begin(job, model, folder)?;
-    let mut log = Log::open(&folder.path, &state, job.objective.has_perplexity())?;
+    let open_log = || Log::open(&folder.path, &state, job.objective.has_perplexity());
+    let mut log = folder.is_ours().then(open_log).transpose()?;
     let floor = job.objective.runs_network().then(|| Floor::of(model, job.device));
     let mut progress = Progress::new(job.title, state.update, updates);
     let mut last_checkpoint = Instant::now();
+    let mut waited = Waited::default();
 
     while state.epoch < job.training.epochs && !stopped_early(&state, job.training) {
         let order = shuffled(job.train.count(), job.seed, state.epoch);
-        stop_if_asked(job.training, model, &optimizer, &state, &log, folder)?;
-        while state.next_note < order.len() {
-            let started = Instant::now();
-            let end = state.next_note.saturating_add(notes_per_update).min(order.len());
-            let places = order[state.next_note..end].iter();
-            let read = places.map(|i| job.train.sample(*i)).collect::<Result<Vec<_>>>()?;
-            let samples: Vec<&Sample> = read.iter().map(AsRef::as_ref).collect();
-            // Dropout of an update depends on its number alone, so a resumed run draws the same masks.
-            let seed = job.seed.wrapping_add((state.update + 1).wrapping_mul(0x9E37_79B9_7F4A_7C15));
-            let (loss, gradients) =
-                step::gradients(job.objective, model, &samples, job.training, seed, job.device)?;
-            let outcome = step::measure(loss, &gradients);
-            refuse_divergence(outcome, &state, folder)?;
-            let lr = learning_rate(job.training, state.update, updates, micro_batches);
-            step::apply(model, &mut optimizer, gradients, outcome, job.training, lr, job.rates);
-            state.update += 1;
-            state.next_note = end;
+        stop_if_asked(job, model, &optimizer, &state, log.as_ref(), folder)?;
+        let places = order.get(state.next_note..).unwrap_or_default();
+        std::thread::scope(|scope| {
+            let mut notes = Prefetched::begin(scope, job.train, places, notes_per_update);
+            let mut started = Instant::now();
+            while let Some(read) = notes.next()? {
+                let end = state.next_note + read.len();
+                let samples: Vec<&Sample> = read.iter().collect();
+                // Dropout of an update depends on its number alone, so a resumed run draws the same masks.
+                let seed = job.seed.wrapping_add((state.update + 1).wrapping_mul(0x9E37_79B9_7F4A_7C15));
+                let (loss, gradients) = step::shared_gradients(
+                    job.objective,
+                    model,
+                    &samples,
+                    job.training,
+                    seed,
+                    job.device,
+                    ranks,
+                )?;
+                let outcome = step::measure(loss, &gradients);
+                refuse_divergence(outcome, &state, folder)?;
+                let lr = learning_rate(job.training, state.update, updates, micro_batches);
+                step::apply(model, &mut optimizer, gradients, outcome, job.training, lr, job.rates);
+                state.update += 1;
+                state.next_note = end;
 
-            let tokens = samples.iter().map(|sample| sample.ids.len()).sum::<usize>();
-            let seconds = started.elapsed().as_secs_f64();
-            let update = Update { step: state.update, outcome, lr, tokens, seconds };
-            log.update(&update)?;
-            progress.set(state.update, || message(&update, job.objective.has_perplexity(), floor.as_ref()));
-            if last_checkpoint.elapsed().as_secs_f64() >= job.training.checkpoint_minutes * 60.0 {
-                save(job.training, model, &optimizer, &state, &log, folder)?;
-                last_checkpoint = Instant::now();
+                let tokens = samples.iter().map(|sample| sample.ids.len()).sum::<usize>();
+                let seconds = started.elapsed().as_secs_f64();
+                let data_seconds = notes.take_waited().as_secs_f64();
+                let update = Update { step: state.update, outcome, lr, tokens, seconds, data_seconds };
+                waited.add(&update);
+                log.iter_mut().try_for_each(|log| log.update(&update))?;
+                progress
+                    .set(state.update, || message(&update, job.objective.has_perplexity(), floor.as_ref()));
+                if last_checkpoint.elapsed().as_secs_f64() >= job.training.checkpoint_minutes * 60.0 {
+                    save(job.training, model, &optimizer, &state, log.as_ref(), folder)?;
+                    last_checkpoint = Instant::now();
+                }
+                stop_if_asked(job, model, &optimizer, &state, log.as_ref(), folder)?;
+                started = Instant::now();
             }
-            stop_if_asked(job.training, model, &optimizer, &state, &log, folder)?;
-        }
+            Ok::<(), Error>(())
+        })?;
         state.epoch += 1;
         state.next_note = 0;
-        end_epoch(job, model, folder, &mut state, &mut log, &progress)?;
-        save(job.training, model, &optimizer, &state, &log, folder)?;
+        end_epoch(job, model, folder, &mut state, log.as_mut(), &progress)?;
+        save(job.training, model, &optimizer, &state, log.as_ref(), folder)?;
         last_checkpoint = Instant::now();
         if let (Some(watch), Some(valid)) = (job.watch, state.last)
             && state.epoch < job.training.epochs
@@ -249,7 +302,13 @@ fn epochs<O: Objective>(job: &Job<'_, O>, model: &mut O::Model, folder: &RunFold
     }
 
     // What a kill after the last checkpoint left to do.
-    checkpoint::tidy(&folder.path, job.training.keep_last)?;
+    if folder.is_ours() {
+        checkpoint::tidy(&folder.path, job.training.keep_last)?;
+    }
+    ranks.barrier()?; // the best state is on disk
+    if !job.brief {
+        progress.say(&waited.told(job.title));
+    }
     let (kept_update, valid) = match (job.training.select, state.best) {
         (Select::Last, _) | (_, None) => (state.update, state.last),
         (_, Some((update, valid))) => {
@@ -257,7 +316,10 @@ fn epochs<O: Objective>(job: &Job<'_, O>, model: &mut O::Model, folder: &RunFold
             (update, Some(valid))
         }
     };
-    publish_state(&folder.path)?;
+    ranks.barrier()?; // and read by everyone
+    if folder.is_ours() {
+        publish_state(&folder.path)?;
+    }
     Ok(Summary { updates: state.update, kept_update, valid })
 }
 
@@ -267,6 +329,7 @@ fn begin<O: Objective>(job: &Job<'_, O>, model: &mut O::Model, folder: &RunFolde
         Some((optimizer, state)) => (optimizer, State { recipe_sha256: folder.accept_change()?, ..state }),
         None => {
             let state = State {
+                ranks: job.ranks.size,
                 update: 0,
                 epoch: 0,
                 next_note: 0,
@@ -280,6 +343,9 @@ fn begin<O: Objective>(job: &Job<'_, O>, model: &mut O::Model, folder: &RunFolde
             (AdamW::default(), state)
         }
     };
+    if !folder.is_ours() {
+        return Ok((optimizer, state));
+    }
     Event::new(if folder.resume { "resumed" } else { "begun" })
         .sha256("recipe", &state.recipe_sha256)
         .sha256("data", &state.notes_sha256)
@@ -317,6 +383,12 @@ fn last_state<O: Objective>(
              --overwrite",
         )));
     }
+    if state.ranks != job.ranks.size {
+        return Err(Error::Input(format!(
+            "{run}: the run began with {} processes, each with training.batch_size notes a micro-batch; resume with as many",
+            state.ranks
+        )));
+    }
     if !folder.has_had(&state.recipe_sha256) {
         return Err(checkpoint::damaged(&path));
     }
@@ -333,6 +405,25 @@ fn notes_sha256(notes: &dyn Samples) -> Result<String> {
         note.target.iter().for_each(|value| hash.update(value.to_le_bytes()));
     }
     Ok(files::hex(&hash.finalize()))
+}
+
+/// Time of a process's updates, and of that what it waited for notes.
+#[derive(Debug, Default)]
+struct Waited {
+    seconds: f64,
+    data_seconds: f64,
+}
+
+impl Waited {
+    fn add(&mut self, update: &Update) {
+        self.seconds += update.seconds;
+        self.data_seconds += update.data_seconds;
+    }
+
+    fn told(&self, title: &str) -> String {
+        let share = 100.0 * self.data_seconds / self.seconds.max(f64::MIN_POSITIVE);
+        format!("{title}: the device waited {share:.2} % of the time for notes")
+    }
 }
 
 /// What a person is told of an update.
@@ -355,26 +446,29 @@ fn save<M: Walk>(
     model: &mut M,
     optimizer: &AdamW,
     state: &State,
-    log: &Log,
+    log: Option<&Log>,
     folder: &RunFolder,
 ) -> Result<()> {
+    let Some(log) = log else { return Ok(()) };
     log.sync()?;
     checkpoint::save(&folder.path, model, optimizer, state, training.keep_last)
         .map_err(|e| as_divergence(e, state, folder))
 }
 
-fn stop_if_asked<M: Walk>(
-    training: &Training,
-    model: &mut M,
+fn stop_if_asked<O: Objective>(
+    job: &Job<'_, O>,
+    model: &mut O::Model,
     optimizer: &AdamW,
     state: &State,
-    log: &Log,
+    log: Option<&Log>,
     folder: &RunFolder,
 ) -> Result<()> {
-    let Some(signal) = interrupt::requested() else {
+    // Whoever was told: all stop at the same update.
+    let signal = job.ranks.largest(interrupt::requested().unwrap_or(0))?;
+    if signal == 0 {
         return Ok(());
-    };
-    save(training, model, optimizer, state, log, folder)?;
+    }
+    save(job.training, model, optimizer, state, log, folder)?;
     Err(Error::Interrupted { signal, update: state.update, run: folder.path.clone() })
 }
 
@@ -384,7 +478,7 @@ fn end_epoch<O: Objective>(
     model: &mut O::Model,
     folder: &RunFolder,
     state: &mut State,
-    log: &mut Log,
+    log: Option<&mut Log>,
     progress: &Progress,
 ) -> Result<()> {
     if job.valid.is_empty() {
@@ -401,15 +495,19 @@ fn end_epoch<O: Objective>(
         },
     )?;
     drop(stage);
-    log.validation(state.update, valid)?;
+    if let Some(log) = log {
+        log.validation(state.update, valid)?;
+    }
     if !job.brief {
         let auroc = valid.auroc.map_or_else(String::new, |auroc| format!(", AUROC {auroc:.4}"));
         progress.say(&format!("{} epoch {}: held-out loss {:.4}{auroc}", job.title, state.epoch, valid.loss));
     }
     state.last = Some(valid);
     if state.best.is_none_or(|(_, best)| is_better(job.training.select, valid, best)) {
-        checkpoint::save_trainable(&checkpoint::best_path(&folder.path, state.update), model)
-            .map_err(|e| as_divergence(e, state, folder))?;
+        if folder.is_ours() {
+            checkpoint::save_trainable(&checkpoint::best_path(&folder.path, state.update), model)
+                .map_err(|e| as_divergence(e, state, folder))?;
+        }
         state.best = Some((state.update, valid));
         state.epochs_since_best = 0;
     } else {
@@ -476,7 +574,7 @@ mod tests {
     #[test]
     fn a_line_of_progress_says_how_good_and_how_fast_a_run_is() {
         let outcome = step::Outcome { loss: 2.0, grad_norm: 0.51234 };
-        let update = Update { step: 7, outcome, lr: 3e-4, tokens: 500, seconds: 0.25 };
+        let update = Update { step: 7, outcome, lr: 3e-4, tokens: 500, seconds: 0.25, data_seconds: 0.0 };
         // 2000 tokens a second of 1 MFLOP each, where the device could do 8 GFLOPs.
         let floor = Floor::known(1e6, 8e9);
         let told = message(&update, true, Some(&floor));
@@ -486,5 +584,8 @@ mod tests {
         );
         let told = message(&update, false, None);
         assert_eq!(told, "loss 2.0000 grad-norm 0.512 lr 3.00e-4 2000 tokens/s");
+        let mut waited = Waited::default();
+        waited.add(&Update { data_seconds: 0.001, ..update });
+        assert_eq!(waited.told("train"), "train: the device waited 0.40 % of the time for notes");
     }
 }

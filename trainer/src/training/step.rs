@@ -7,6 +7,7 @@ use clinlora_core::params::{Owner, Walk, for_each_param};
 
 use super::adamw::AdamW;
 use super::objective::Objective;
+use super::ranks::Ranks;
 use super::schedule::RateFactors;
 use crate::dataset::Sample;
 use crate::error::Result;
@@ -39,11 +40,25 @@ pub fn gradients<O: Objective>(
     seed: u64,
     device: &Device,
 ) -> Result<(Tensor<1>, BTreeMap<String, Tensor<1>>)> {
+    shared_gradients(objective, model, samples, training, seed, device, Ranks::ALONE)
+}
+
+/// [`gradients`] of an update that several ranks make together: each runs its own micro-batches of `samples`, and all get the
+/// sum.
+pub(crate) fn shared_gradients<O: Objective>(
+    objective: &O,
+    model: &mut O::Model,
+    samples: &[&Sample],
+    training: &Training,
+    seed: u64,
+    device: &Device,
+    ranks: Ranks,
+) -> Result<(Tensor<1>, BTreeMap<String, Tensor<1>>)> {
     let micro_batches: Vec<&[&Sample]> = samples.chunks(training.batch_size).collect();
     let total = objective.weight(model, samples);
     let mut sums: BTreeMap<String, Tensor<1>> = BTreeMap::new();
     let mut loss: Option<Tensor<1>> = None;
-    for (i, micro_batch) in micro_batches.iter().enumerate() {
+    for (i, micro_batch) in micro_batches.iter().enumerate().filter(|(i, _)| ranks.takes(*i)) {
         #[expect(clippy::cast_precision_loss, reason = "a handful of micro-batches")]
         let divisor = match training.accumulation {
             Accumulation::Exact => total,
@@ -74,7 +89,7 @@ pub fn gradients<O: Objective>(
         loss = Some(loss.map_or_else(|| part.clone(), |loss| loss + part.clone()));
     }
     let loss = loss.unwrap_or_else(|| Tensor::zeros([1], &device.clone().inner()));
-    Ok((loss, sums))
+    ranks.sum(model, loss, sums, device)
 }
 
 /// Reads loss and global gradient norm in one transfer.

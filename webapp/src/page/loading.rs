@@ -11,6 +11,12 @@ use super::words;
 #[component]
 pub(crate) fn Loading(page: Page) -> impl IntoView {
     let word = move || page.phase.with(word);
+    let spoken = Memo::new(move |_| page.phase.with(spoken));
+    Effect::new(move |_| {
+        if let Some(words) = spoken.get() {
+            page.announce(words);
+        }
+    });
     let is_ready = Memo::new(move |_| page.phase.with(|phase| *phase == Phase::Ready));
     view! {
         <section class="panel model" aria-labelledby="model-title" data-phase=word id="model"
@@ -52,16 +58,31 @@ fn word(phase: &Phase) -> String {
     }
 }
 
+/// What is said when a phase begins, to those who do not see it; none where something else says it.
+fn spoken(phase: &Phase) -> Option<&'static str> {
+    match phase {
+        Phase::Offered { .. } => Some("A model can be loaded."),
+        Phase::NothingOffered => Some("There is no model yet."),
+        Phase::WaitingForOtherTab => Some("Waiting for another tab."),
+        Phase::Fetching { .. } => Some("The model is being fetched."),
+        Phase::Paused { .. } => Some("Fetching is paused."),
+        Phase::Loading { .. } => Some("The model is being loaded."),
+        Phase::Recovering { .. } => Some("The graphics processor was lost; the model is loaded again."),
+        Phase::Looking | Phase::Ready | Phase::Failed(_) => None,
+    }
+}
+
 fn state(page: Page) -> AnyView {
     match page.phase.get() {
         Phase::Looking => view! { <p>"Looking for a model…"</p> }.into_any(),
         Phase::Offered { bytes, present_bytes } => offered(page, bytes, present_bytes).into_any(),
         Phase::NothingOffered => view! {
-            <p>"No model lies beside this page. Open one from a folder on this machine, or from an address."</p>
+            <p>"No model comes with this page. Open one from a folder of this machine, or from an address: whoever runs this page \
+                can tell you where it is."</p>
         }
         .into_any(),
         Phase::WaitingForOtherTab => view! {
-            <p>"Another tab is loading a model. This one goes on when it is done."</p>
+            <p>"Another tab of this page is loading a model. This one goes on by itself when that is done, or when that tab is closed."</p>
         }
         .into_any(),
         Phase::Fetching { received_bytes, total_bytes, bytes_per_second, retrying } => {
@@ -151,7 +172,7 @@ fn paused(page: Page, received: u64, total: u64) -> impl IntoView {
         <p>{words}</p>
         <div class="row">
             <button type="button" id="resume" class="primary" on:click=move |_| from_source(page)>"Continue"</button>
-            <button type="button" id="cancel" class="quiet" on:click=move |_| page.delete(None)>
+            <button type="button" id="cancel" class="quiet" on:click=move |_| page.delete_source()>
                 "Cancel and delete what arrived"
             </button>
         </div>

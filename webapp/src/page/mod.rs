@@ -15,6 +15,7 @@ mod pretend;
 mod reading;
 mod standing;
 mod state;
+mod stored;
 mod trust;
 mod what_if;
 mod why;

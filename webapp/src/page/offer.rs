@@ -53,6 +53,14 @@ impl Page {
     }
 }
 
+impl Page {
+    /// Deletes what is stored of the bundle of the source, and nothing else.
+    pub(crate) fn delete_source(self) {
+        let address = self.source.with_untracked(|source| source.address.clone());
+        self.delete(Some(manifest_address(&address)));
+    }
+}
+
 fn find(stored: &[Stored], manifest: &str) -> Option<Stored> {
     stored.iter().find(|stored| stored.address == manifest).cloned()
 }

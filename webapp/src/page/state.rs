@@ -9,8 +9,7 @@ use std::sync::Arc;
 
 use clinlora_webapp::about::About;
 use clinlora_webapp::engine::protocol::{
-    AdapterChoice, Address, Asked, Command, DeviceWish, Effect, Event, Failure, Opened, Outcome, Parts,
-    Stored,
+    AdapterChoice, Address, Command, DeviceWish, Effect, Event, Failure, Opened, Outcome, Parts, Stored,
 };
 use clinlora_webapp::samples::samples;
 use clinlora_webapp::trial::Trial;
@@ -247,7 +246,13 @@ impl Page {
         }
     }
 
-    fn send(self, command: Command, files: &[(String, File)], on_event: impl Fn(Event) + 'static) -> u64 {
+    /// Sends a request; `on_event` gets all of its events.
+    pub(super) fn send(
+        self,
+        command: Command,
+        files: &[(String, File)],
+        on_event: impl Fn(Event) + 'static,
+    ) -> u64 {
         self.engine.with_value(|engine| engine.send(command, files, on_event))
     }
 
@@ -321,47 +326,6 @@ impl Page {
         if id != 0 {
             self.engine.with_value(|engine| engine.cancel(id));
         }
-    }
-
-    /// Asks what the browser keeps.
-    pub(crate) fn look_at_storage(self) {
-        self.look_at_storage_then(|| {});
-    }
-
-    /// Asks what the browser keeps, and goes on when that is known, or that nothing can be known.
-    pub(crate) fn look_at_storage_then(self, then: impl Fn() + 'static) {
-        self.send(Command::Storage, &[], move |event| match event {
-            Event::Stored { bundles, bytes, quota_bytes } => {
-                self.stored.set(Some(Storage { bundles, bytes, quota_bytes }));
-            }
-            Event::Done | Event::Failed(_) => then(),
-            _ => {}
-        });
-    }
-
-    /// Asks what the worker has asked the network for.
-    pub(crate) fn ask_requests(self, then: impl Fn(Vec<Asked>) + 'static) {
-        self.send(Command::Requests, &[], move |event| {
-            if let Event::Requests { asked } = event {
-                then(asked);
-            }
-        });
-    }
-
-    /// Deletes a stored bundle, or everything. The model is unloaded: it keeps its files open.
-    pub(crate) fn delete(self, address: Option<String>) {
-        self.forget_predictions();
-        self.model.set(None);
-        self.phase.set(Phase::Looking);
-        self.send(Command::Delete { address }, &[], move |event| match event {
-            Event::Done => {
-                self.phase.set(Phase::NothingOffered);
-                self.announce("Deleted from this browser.");
-                self.look_at_storage();
-            }
-            Event::Failed(failure) => self.phase.set(Phase::Failed(failure)),
-            _ => {}
-        });
     }
 
     /// Replaces the note. What was predicted from the former one is gone: a card must never stand beside another note.

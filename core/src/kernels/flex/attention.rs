@@ -6,7 +6,7 @@ use burn::backend::flex::FlexTensor;
 use super::super::attention::scale;
 use super::exp::exp;
 use super::product::{Matrix, Threads, add_product, product};
-use super::rows::{for_rows, map_sum, map_tasks, max, sum2};
+use super::rows::{made, map_sum, map_tasks, max, sum2};
 use super::{tensor, vectorised};
 
 /// Sizes of a call: `B`, `H`, `T`, `E`, and `K`, `S`.
@@ -94,8 +94,7 @@ vectorised! {
 
 /// Lays heads, each `[rows, E]`, out token by token and hands them back as `[B, heads, rows, E]`.
 fn assemble(parts: &[Vec<f32>], notes: usize, heads: usize, rows: usize, width: usize) -> FlexTensor {
-    let mut out = vec![0.0; notes * rows * heads * width];
-    for_rows(&mut out, heads * width, |row, out| {
+    let out = made(notes * rows * heads * width, heads * width, |row, out| {
         for (row, out) in (row..).zip(out.chunks_exact_mut(heads * width)) {
             let (note, place) = (row / rows, row % rows);
             for (head, out) in out.chunks_exact_mut(width).enumerate() {

@@ -24,6 +24,10 @@ use super::{FusedGradients, FusedOps};
 use product::{Matrix, Threads};
 
 impl FusedOps for Flex {
+    fn plain_product(a: FloatTensor<Self>, b: FloatTensor<Self>) -> FloatTensor<Self> {
+        Self::product(a, b)
+    }
+
     fn projection(x: FloatTensor<Self>, weight: FloatTensor<Self>) -> FloatTensor<Self> {
         Self::product(x, weight.transpose(0, 1))
     }
@@ -192,13 +196,6 @@ fn values(tensor: &FlexTensor) -> &[f32] {
 fn tensor(values: Vec<f32>, dims: &[usize]) -> FlexTensor {
     let layout = Layout::contiguous(Shape::from(dims.to_vec()));
     FlexTensor::new(Bytes::from_elems(values), layout, DType::F32)
-}
-
-/// A matrix inside `tensor` that starts `offset` values after its first.
-fn matrix(tensor: &FlexTensor, offset: isize, shape: [usize; 2], strides: [isize; 2]) -> FlexTensor {
-    let start = tensor.layout().start_offset().strict_add_signed(offset);
-    let layout = Layout::new(Shape::from(shape.to_vec()), strides.to_vec(), start);
-    FlexTensor::from_arc(tensor.data_arc(), layout, tensor.dtype())
 }
 
 /// Compiles a loop over slices twice, once for 256-bit vectors, and takes that one where the processor has them. In

@@ -2,7 +2,7 @@
 
 use burn::backend::flex::FlexTensor;
 
-use super::rows::{for_rows, sum2};
+use super::rows::{for_rows, made, sum2};
 use super::{contiguous, tensor, values, vectorised};
 
 pub(super) fn forward(x: &FlexTensor, gain: &FlexTensor, eps: f64) -> FlexTensor {
@@ -10,8 +10,7 @@ pub(super) fn forward(x: &FlexTensor, gain: &FlexTensor, eps: f64) -> FlexTensor
     let dims = x.layout().shape().to_vec();
     let (x, gain) = (values(&x), values(&gain));
     let width = gain.len();
-    let mut out = vec![0.0; x.len()];
-    for_rows(&mut out, width, |row, out| {
+    let out = made(x.len(), width, |row, out| {
         let x = &x[row * width..][..out.len()];
         norm_rows(x, gain, out, eps);
     });

@@ -3,7 +3,7 @@
 
 use burn::backend::flex::FlexTensor;
 
-use super::rows::for_rows;
+use super::rows::made;
 use super::{tensor, values, vectorised};
 
 pub(super) fn forward(x: &FlexTensor, cos: &FlexTensor, sin: &FlexTensor) -> FlexTensor {
@@ -13,8 +13,7 @@ pub(super) fn forward(x: &FlexTensor, cos: &FlexTensor, sin: &FlexTensor) -> Fle
     let (cos, sin) = (values(&cos), values(&sin));
     let storage = x.storage::<f32>();
     let strides = x.layout().strides();
-    let mut out = vec![0.0; b * h * t * e];
-    for_rows(&mut out, h * e, |row, out| {
+    let out = made(b * h * t * e, h * e, |row, out| {
         for (row, out) in (row..).zip(out.chunks_exact_mut(h * e)) {
             let (note, token) = (row / t, row % t);
             let (cos, sin) = (&cos[token * e..][..e], &sin[token * e..][..e]);

@@ -11,12 +11,31 @@ pub(super) const LANES: usize = 16;
 
 /// Calls `f` with the number of the first row and a block of rows of `out`, each `width` values, on several threads.
 pub(super) fn for_rows(out: &mut [f32], width: usize, f: impl Fn(usize, &mut [f32]) + Sync) {
+    for_blocks(out, width, f);
+}
+
+fn for_blocks<T: Send>(out: &mut [T], width: usize, f: impl Fn(usize, &mut [T]) + Sync) {
     let rows = (VALUES_PER_TASK / width.max(1)).max(1);
     let block = (rows * width).max(1);
     #[cfg(not(target_arch = "wasm32"))]
     out.par_chunks_mut(block).enumerate().for_each(|(i, out)| f(i * rows, out));
     #[cfg(target_arch = "wasm32")]
     out.chunks_mut(block).enumerate().for_each(|(i, out)| f(i * rows, out));
+}
+
+/// What `f` makes of rows of zeros, `count` values in all; as [`for_rows`], and who fills a block clears it first.
+pub(super) fn made(count: usize, width: usize, f: impl Fn(usize, &mut [f32]) + Sync) -> Vec<f32> {
+    let mut out = Vec::with_capacity(count);
+    for_blocks(&mut out.spare_capacity_mut()[..count], width, |row, block| {
+        for value in block.iter_mut() {
+            value.write(0.0);
+        }
+        // SAFETY: every value of the block has just been written.
+        f(row, unsafe { block.assume_init_mut() });
+    });
+    // SAFETY: the blocks are all of the `count` values.
+    unsafe { out.set_len(count) };
+    out
 }
 
 /// As [`for_rows`] over two outputs of the same shape.

@@ -3,15 +3,14 @@
 use burn::backend::flex::FlexTensor;
 
 use super::exp::sigmoid;
-use super::rows::{for_row_pairs, for_rows};
+use super::rows::{for_row_pairs, made};
 use super::{contiguous, tensor, values, vectorised};
 
 pub(super) fn forward(gate: &FlexTensor, up: &FlexTensor) -> FlexTensor {
     let (gate, up) = (gate.to_contiguous(), up.to_contiguous());
     let dims = gate.layout().shape().to_vec();
     let (gate, up) = (values(&gate), values(&up));
-    let mut out = vec![0.0; gate.len()];
-    for_rows(&mut out, 1, |from, out| {
+    let out = made(gate.len(), 1, |from, out| {
         let part = from..from + out.len();
         gated(&gate[part.clone()], &up[part], out);
     });
@@ -31,7 +30,7 @@ pub(super) fn backward(gate: &FlexTensor, up: &FlexTensor, grad: FlexTensor) -> 
     let (gate, up, mut grad) = (gate.to_contiguous(), up.to_contiguous(), contiguous(grad));
     let dims = gate.layout().shape().to_vec();
     let (gate, up) = (values(&gate), values(&up));
-    let mut for_gate = vec![0.0; gate.len()];
+    let mut for_gate = made(gate.len(), 1, |_, _| {});
     for_row_pairs(&mut for_gate, grad.storage_mut::<f32>(), 1, |from, for_gate, grad| {
         let part = from..from + grad.len();
         gated_backward(&gate[part.clone()], &up[part], for_gate, grad);

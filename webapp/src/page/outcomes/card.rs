@@ -56,7 +56,7 @@ fn Binary(shown: Shown) -> impl IntoView {
     let label = risk::outcome_label(shown.task()).unwrap_or_default();
     let risk = Risk::of(shown.task(), label, shown.probability(label));
     let average = risk.base_rate.map(|rate| format!(" Average: {}.", risk::percent(rate)));
-    let words = capital(shown.words(label));
+    let words = risk::capital(shown.words(label));
     let happened = {
         let shown = shown.clone();
         move || {
@@ -149,10 +149,4 @@ pub(super) fn Why(shown: Shown, label: usize) -> impl IntoView {
             "Why?"<span class="unseen">{of}</span>
         </button>
     }
-}
-
-/// A text with its first letter large.
-pub(super) fn capital(text: &str) -> String {
-    let mut rest = text.chars();
-    rest.next().map_or_else(String::new, |first| first.to_uppercase().chain(rest).collect())
 }

@@ -5,12 +5,13 @@
 
 use clinlora_webapp::codes::{Code, Codes, Coding, Filter, Order};
 use clinlora_webapp::risk::{self, Relation};
+use leptos::leptos_dom::helpers::request_animation_frame;
 use leptos::prelude::*;
-use web_sys::KeyboardEvent;
+use web_sys::{KeyboardEvent, ScrollIntoViewOptions, ScrollLogicalPosition};
 
 use super::super::feedback::Opinion;
 use super::Shown;
-use super::card::{Scale, Why, capital, relation};
+use super::card::{Scale, Why, relation};
 use super::details::Details;
 
 /// Codes shown without being asked for.
@@ -79,9 +80,9 @@ fn Top(shown: Shown, codes: StoredValue<Codes>) -> impl IntoView {
             {choose(Order::Probability, "Most probable")}
             {choose(Order::Ratio, "Most above average")}
         </div>
-        <div class="scrolls" tabindex="0" role="region" aria-label="First codes">
+        <div class="scrolls" tabindex="0" role="group" aria-label="First codes">
             <table class="top-codes">
-                <caption>{caption}</caption>
+                <caption class="unseen">{caption}</caption>
                 <thead>
                     <tr>
                         <th scope="col">"Code"</th>
@@ -112,14 +113,18 @@ fn top_row(shown: &Shown, code: &Code) -> impl IntoView + use<> {
             <td class="numbers">{code.printed.clone()}</td>
             <th scope="row"><span class="clamped">{described(code)}</span>{happened}</th>
             <td class="numbers">{risk::percent(code.probability)}</td>
-            <td>{average}</td>
+            <td class="average">{average}</td>
             <td><Why shown=shown.clone() label=code.label /></td>
         </tr>
     }
 }
 
 fn described(code: &Code) -> String {
-    if code.description.trim().is_empty() { "no description".to_owned() } else { capital(&code.description) }
+    if code.description.trim().is_empty() {
+        "no description".to_owned()
+    } else {
+        risk::capital(&code.description)
+    }
 }
 
 /// A word on whether a code was in the patient's record.
@@ -155,7 +160,7 @@ fn Happened(shown: Shown, codes: StoredValue<Codes>) -> impl IntoView {
                 None => ": not among the model's codes".to_owned(),
             };
             let printed = codes.with_value(|codes| codes.coding.print(&code.code));
-            view! { <li><span class="numbers">{printed}</span>" "{capital(&code.description)}<span class="soft">{said}</span></li> }
+            view! { <li><span class="numbers">{printed}</span>" "{risk::capital(&code.description)}<span class="soft">{said}</span></li> }
         });
         let items = items.collect::<Vec<_>>();
         let count = items.len();
@@ -292,6 +297,7 @@ fn List(
             first.set(whole(f64::from(list.scroll_top()) / row_pixels()));
         }
     };
+    let list_id = StoredValue::new(id.clone());
     let go = move |to: usize| {
         let count = found.with_untracked(Vec::len);
         if count == 0 {
@@ -306,6 +312,9 @@ fn List(
             list.set_scroll_top(pixels(wanted as f64 * row_pixels()));
             first.set(wanted);
         }
+        // Once it is drawn: the list may itself lie partly beyond the window.
+        let id = list_id.with_value(|id| option_id(id, label.get_untracked()));
+        request_animation_frame(move || show(&id));
     };
     let key = move |event: KeyboardEvent| {
         let now = place.get_untracked();
@@ -329,23 +338,16 @@ fn List(
             list.set_scroll_top(0);
         }
     });
-    let option_id = {
-        let id = id.clone();
-        move |label: usize| format!("{id}-{label}")
-    };
-    let active = {
-        let option_id = option_id.clone();
-        move || {
-            let is_drawn = place.get().is_some_and(|place| drawn(first.get(), usize::MAX).contains(&place));
-            is_drawn.then(|| option_id(label.get()))
-        }
+    let active = move || {
+        let is_drawn = place.get().is_some_and(|place| drawn(first.get(), usize::MAX).contains(&place));
+        is_drawn.then(|| list_id.with_value(|id| option_id(id, label.get())))
     };
     let rows = move || {
         found.with(|found| {
             codes.with_value(|codes| {
                 let options = drawn(first.get(), found.len()).map(|at| {
                     let code = &codes.rows[found[at]];
-                    let (this, id) = (code.label, option_id(code.label));
+                    let (this, id) = (code.label, list_id.with_value(|id| option_id(id, code.label)));
                     let happened = shown.happened(this) == Some(true);
                     option(code, at, found.len(), id, happened, label, move || go(at))
                 });
@@ -360,6 +362,21 @@ fn List(
             aria-activedescendant=active node_ref=list on:scroll=move |_| scrolled() on:keydown=key>
             <div class="codes-room" role="presentation" style:height=height>{rows}</div>
         </div>
+    }
+}
+
+/// Id of the row of a label.
+fn option_id(list: &str, label: usize) -> String {
+    format!("{list}-{label}")
+}
+
+/// Scrolls as little as is needed to see an element.
+fn show(id: &str) {
+    if let Some(element) = document().get_element_by_id(id) {
+        let options = ScrollIntoViewOptions::new();
+        options.set_block(ScrollLogicalPosition::Nearest);
+        options.set_inline(ScrollLogicalPosition::Nearest);
+        element.scroll_into_view_with_scroll_into_view_options(&options);
     }
 }
 

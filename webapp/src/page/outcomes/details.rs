@@ -112,7 +112,7 @@ fn Curve(curve: Vec<Reliability>, task: TaskAbout) -> impl IntoView {
         </div>
         <details>
             <summary>"The curve as a table"</summary>
-            <div class="scrolls" tabindex="0" role="region" aria-label="The curve as a table">
+            <div class="scrolls" tabindex="0" role="group" aria-label="The curve as a table">
                 <table>
                     <caption>"Said and happened, by tenths"</caption>
                     <thead>
@@ -175,7 +175,7 @@ fn Threshold(shown: Shown, evidence: EvidenceAbout, label: Signal<usize>) -> imp
             </div>
             <p aria-live="polite">{here.clone()}</p>
             <p class="soft">{few}</p>
-            <div class="scrolls" tabindex="0" role="region" aria-label="What this threshold would have done">
+            <div class="scrolls" tabindex="0" role="group" aria-label="What this threshold would have done">
                 <table class="operating">
                     <caption>"What this threshold would have done"</caption>
                     <thead><tr><th scope="col">"Measure"</th><th scope="col">"Value"</th><th scope="col">"Notes"</th></tr></thead>
@@ -197,7 +197,10 @@ fn measures(point: Point) -> impl IntoView {
     let quiet = point.negatives - point.false_positives;
     let alerts = point.true_positives + point.false_positives;
     let notes = point.positives + point.negatives;
-    let share = |value: Option<f64>| value.map_or_else(|| "undefined".to_owned(), risk::percent);
+    // Counted, not predicted: here all is 100 %.
+    let share = |value: Option<f64>| {
+        value.map_or_else(|| "undefined".to_owned(), |value| format!("{:.0} %", 100.0 * value))
+    };
     let per_100 =
         point.alerts_per_100().map_or_else(|| "undefined".to_owned(), |value| format!("{value:.0}"));
     let rows = [

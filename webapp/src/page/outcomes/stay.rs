@@ -6,7 +6,7 @@ use leptos::prelude::*;
 
 use super::super::feedback::Opinion;
 use super::Shown;
-use super::card::{Bar, Why, capital};
+use super::card::{Bar, Why};
 use super::details::Details;
 
 /// Borders, in days, whose chance of being passed is said beside the bins.
@@ -50,13 +50,13 @@ pub(super) fn Stay(shown: Shown) -> impl IntoView {
     };
     let choices = task.labels.iter().enumerate().map(|(place, about)| {
         let is_chosen = move || label.get() == place;
-        view! { <option value=place prop:selected=is_chosen>{capital(about.words())}</option> }
+        view! { <option value=place prop:selected=is_chosen>{risk::capital(about.words())}</option> }
     });
     let choices = choices.collect::<Vec<_>>();
     let id = shown.id("stay-label");
     view! {
         <p class="summary">{summary}</p>
-        <div class="scrolls" tabindex="0" role="region" aria-label="Probability of each length">
+        <div class="scrolls" tabindex="0" role="group" aria-label="Probability of each length">
             <table class="distribution">
                 <caption>{caption}</caption>
                 <thead>
@@ -94,7 +94,7 @@ fn row(shown: &Shown, label: usize, is_likeliest: bool) -> impl IntoView + use<>
                 <span class="unseen">", "{relation.words()}</span></span>
         }
     });
-    let name = capital(shown.words(label));
+    let name = risk::capital(shown.words(label));
     let happened = {
         let shown = shown.clone();
         move || {
@@ -106,7 +106,7 @@ fn row(shown: &Shown, label: usize, is_likeliest: bool) -> impl IntoView + use<>
             <th scope="row">{name}{happened}</th>
             <td class="numbers">{risk::percent(probability)}</td>
             <td class="bar-cell"><Bar probability base_rate /></td>
-            <td>{average}</td>
+            <td class="average">{average}</td>
             <td><Why shown=shown.clone() label /></td>
         </tr>
     }

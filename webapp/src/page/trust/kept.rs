@@ -38,7 +38,7 @@ pub(super) fn Kept(page: Page) -> impl IntoView {
         leptos::task::spawn_local(erase_shell());
     };
     view! {
-        <div class="scrolls" tabindex="0" role="region" aria-label="What is kept">
+        <div class="scrolls" tabindex="0" role="group" aria-label="What is kept">
             <table>
                 <caption>"What this page keeps in this browser"</caption>
                 <thead><tr><th scope="col">"What"</th><th scope="col">"Where"</th><th scope="col">"Now"</th></tr></thead>

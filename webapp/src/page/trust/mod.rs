@@ -54,7 +54,7 @@ fn Policy() -> impl IntoView {
     });
     view! {
         <p>{verdict}</p>
-        <div class="scrolls" tabindex="0" role="region" aria-label="Content security policy">
+        <div class="scrolls" tabindex="0" role="group" aria-label="Content security policy">
             <table>
                 <caption>"The page's content security policy"</caption>
                 <thead><tr><th scope="col">"In words"</th><th scope="col">"As written"</th></tr></thead>

@@ -140,7 +140,7 @@ pub(super) fn Requests(counter: Counter) -> impl IntoView {
                      page and the copies it makes of the page for a start without a network. The developer tools of the browser (F12, \
                      Network) show the same, independently."
                 </p>
-                <div class="scrolls tall" tabindex="0" role="region" aria-label="Addresses asked">
+                <div class="scrolls tall" tabindex="0" role="group" aria-label="Addresses asked">
                     <table>
                         <caption>{format!("Addresses, the newest first; at most {LISTED}")}</caption>
                         <thead>

@@ -4,6 +4,11 @@
 //! weights, random tokens, a causal loss over every position, AdamW on the adapter alone, and 4 operations per parameter
 //! (head and embedding included) and token, 2 where nothing is trained.
 
+mod anatomy;
+mod curve;
+mod gradients;
+mod matmul;
+
 use std::time::Instant;
 
 use burn::tensor::{DType, Device, Distribution, Tensor};
@@ -16,17 +21,20 @@ use rand::rngs::ChaCha8Rng;
 use rand::{RngExt, SeedableRng};
 use serde::Serialize;
 
+use self::anatomy::{Anatomy, Part, within};
 use super::print_json;
-use crate::cli::{Bench, BenchOptions, BenchWhat, Common};
+use crate::cli::{Bench, BenchOptions, BenchWhat, Common, ProductChoice, WeightFormat};
 use crate::console;
 use crate::dataset::Sample;
 use crate::error::{Error, Result};
 use crate::plan::arithmetic::{Arithmetic, Planned};
 use crate::plan::device;
+use crate::plan::out_of_memory::{self, caught};
 use crate::recipe::{Accumulation, Adapter, Schedule, Select, Training};
 use crate::training::adamw::AdamW;
 use crate::training::floor::matmul_flops_per_s;
 use crate::training::objective::{LanguageModelling, Objective};
+use crate::training::products::{self, Way};
 use crate::training::progress::Progress;
 use crate::training::schedule::RateFactors;
 use crate::training::step::{self, Outcome};
@@ -98,10 +106,21 @@ struct Measured {
     step_s_max: f64,
     /// Processor time of all threads, per step: on a shared machine it says more than the clock.
     cpu_s_median: Option<f64>,
+    /// Share of a step the device has nothing to do: of a processor, what its threads did not use of the time; of a GPU, what a
+    /// step takes beyond its kernels.
+    idle_share: Option<f64>,
     warmup_s: f64,
     /// By the accounting of the comparison.
     tflops: f64,
     peak_gib: Option<f64>,
+    /// Held after the warm-up, and after the last step: it should not grow.
+    held_gib: [Option<f64>; 2],
+    /// By arithmetic.
+    planned_gib: Option<f64>,
+    /// Whether every loss and gradient was a number.
+    is_finite: bool,
+    /// Whose kernels multiplied with frozen weights.
+    products: &'static str,
     grad_norm: Option<f64>,
     loss: Vec<f64>,
     /// Rate of one large product on this device.
@@ -110,6 +129,8 @@ struct Measured {
     share_of_peak: f64,
     /// The time of 4 operations per parameter that is multiplied and token, at that rate, over the time taken.
     share_of_floor: f64,
+    /// What a step's time goes into, from steps of their own.
+    anatomy: Option<Anatomy>,
 }
 
 /// Runs the benchmark and prints one JSON object.
@@ -117,91 +138,189 @@ struct Measured {
 /// # Errors
 /// [`Error::Input`] for a device or number format this build or machine does not have, or adapter values with no meaning.
 pub fn run(args: &Bench, common: &Common) -> Result<()> {
+    let opened = common.device.open()?;
+    let (device, seed) = (&opened.device, common.seed.unwrap_or(0));
+    let dtype = |given: Option<WeightFormat>| -> Result<DType> {
+        let dtype = given.map_or(opened.dtype, WeightDtype::from).burn();
+        match device.supports_dtype(dtype) {
+            true => Ok(dtype),
+            false => Err(Error::Input(format!("--dtype: this device does not compute in {dtype:?}"))),
+        }
+    };
     let (options, trains) = match &args.what {
         BenchWhat::Train(options) => (options, true),
         BenchWhat::Predict(options) => (options, false),
+        BenchWhat::Matmul(options) => {
+            return print_json(&matmul::measure(options, seed, device, dtype(options.dtype)?)?);
+        }
+        BenchWhat::Gradients(options) => {
+            let measured = gradients::measure(options, seed, device)?;
+            print_json(&measured)?;
+            return if measured.agrees {
+                Ok(())
+            } else {
+                Err(Error::Device("its gradients are not the processor's".into()))
+            };
+        }
+        BenchWhat::Curve(options) => {
+            return print_json(&curve::measure(options, seed, device, dtype(options.dtype)?)?);
+        }
     };
-    let opened = common.device.open()?;
-    let dtype = options.dtype.map_or(opened.dtype, WeightDtype::from).burn();
-    if !opened.device.supports_dtype(dtype) {
-        return Err(Error::Input(format!("--dtype: this device does not compute in {dtype:?}")));
+    let dtype = dtype(options.dtype)?;
+    let matmul_tflops = matmul_flops_per_s(device, dtype) / 1e12;
+    let config = options.preset.config();
+    choose_products(options.products, device, dtype, options.batch * options.seq, config.hidden_size)?;
+    let arithmetic = arithmetic(options, &config, dtype)?;
+    let step = out_of_memory::Step {
+        arithmetic: &arithmetic,
+        batch: options.batch,
+        tokens: options.seq,
+        setting: "--batch",
+    };
+    if device::is_processor(device) {
+        // The system would end the process, or others, before the allocator said no.
+        out_of_memory::refuse_beforehand(device, &step)?;
     }
-    let seed = common.seed.unwrap_or(0);
-    let matmul_tflops = matmul_flops_per_s(&opened.device, dtype) / 1e12;
-    print_json(&measure(options, trains, seed, &opened.device, dtype, matmul_tflops)?)
+    let measured = caught(device, &step, || {
+        measure(options, trains, seed, device, dtype, &config, &arithmetic, matmul_tflops)
+    })?;
+    print_json(&measured)
 }
 
+/// Has frozen weights multiplied as asked.
+fn choose_products(
+    asked: ProductChoice,
+    device: &Device,
+    dtype: DType,
+    rows: usize,
+    width: usize,
+) -> Result<()> {
+    match asked {
+        ProductChoice::Auto => {
+            products::choose(device, dtype, rows, width);
+        }
+        ProductChoice::Burn => products::take(Way::Burn),
+        ProductChoice::CublasLt => {
+            let (ways, unavailable) = products::ways(device);
+            let Some(way) = ways.into_iter().find(|way| way.name() == "cublaslt") else {
+                let reason = unavailable.first().cloned().unwrap_or_else(|| "only with CUDA".to_owned());
+                return Err(Error::Input(format!("--products cublaslt: {reason}")));
+            };
+            products::take(way);
+        }
+    }
+    Ok(())
+}
+
+fn arithmetic(options: &BenchOptions, config: &LlamaConfig, dtype: DType) -> Result<Arithmetic> {
+    let adapter = adapter(options);
+    adapter.check().map_err(Error::Input)?;
+    let adapter =
+        Planned { config: adapter.config(std::path::Path::new(""), LLAMA_TARGETS), trainable: true };
+    Arithmetic::new(&ModelConfig::Llama(config.clone()), vec![adapter], false, dtype, 0)
+}
+
+#[expect(clippy::too_many_arguments, reason = "what is measured, on what, and what is known of it")]
 fn measure(
     options: &BenchOptions,
     trains: bool,
     seed: u64,
     plain: &Device,
     dtype: DType,
+    config: &LlamaConfig,
+    arithmetic: &Arithmetic,
     matmul_tflops: f64,
 ) -> Result<Measured> {
-    let config = options.preset.config();
     let device = if trains { plain.clone().autodiff() } else { plain.clone() };
     device::reset_peak(plain);
     device.seed(seed);
-    let mut model = CausalLm::build(&config, &mut DeviceWeights { device: &device, dtype });
+    let mut model = CausalLm::build(config, &mut DeviceWeights { device: &device, dtype });
     let adapter = adapter(options);
-    adapter.check().map_err(Error::Input)?;
     let adapter_config = adapter.config(std::path::Path::new(""), LLAMA_TARGETS);
     attach(&mut model, &adapter.name, &adapter_config, seed, &device)
         .map_err(|e| Error::Input(e.to_string()))?;
     set_trainable(&mut model, &Owner::Adapter(adapter.name.clone()), trains);
 
     let training = training(options.batch);
-    let arithmetic = Arithmetic::new(
-        &ModelConfig::Llama(config.clone()),
-        vec![Planned { config: adapter_config, trainable: true }],
-        false,
-        dtype,
-        0,
-    )?;
     let mut rng = ChaCha8Rng::seed_from_u64(seed);
     let mut optimizer = AdamW::default();
-    let mut progress = Progress::new("bench", 0, (options.warmup + options.steps) as u64);
-    let (mut times, mut processor, mut losses) = (Vec::new(), Vec::new(), Vec::new());
-    let (mut warmup_s, mut last) = (0.0, Outcome { loss: f64::NAN, grad_norm: f64::NAN });
-    for i in 0..options.warmup + options.steps {
+    let mut step = |i: usize| -> Result<(Outcome, f64, Option<f64>)> {
         let samples: Vec<Sample> =
-            (0..options.batch).map(|_| random_note(&config, options.seq, &mut rng)).collect();
+            (0..options.batch).map(|_| random_note(config, options.seq, &mut rng)).collect();
         let samples: Vec<&Sample> = samples.iter().collect();
         let (started, worked) = (Instant::now(), device::processor_seconds());
-        if trains {
-            let (loss, gradients) = step::gradients(
-                &LanguageModelling,
-                &mut model,
-                &samples,
-                &training,
-                seed.wrapping_add(i as u64),
-                &device,
-            )?;
-            last = step::measure(loss, &gradients);
-            let lr = training.learning_rate;
-            step::apply(&mut model, &mut optimizer, gradients, last, &training, lr, &RateFactors::default());
-            device::sync(plain)?;
+        let outcome = if trains {
+            let seed = seed.wrapping_add(i as u64);
+            let (loss, gradients) =
+                step::gradients(&LanguageModelling, &mut model, &samples, &training, seed, &device)?;
+            within(Part::Optimiser, || {
+                let outcome = step::measure(loss, &gradients);
+                let lr = training.learning_rate;
+                step::apply(
+                    &mut model,
+                    &mut optimizer,
+                    gradients,
+                    outcome,
+                    &training,
+                    lr,
+                    &RateFactors::default(),
+                );
+                outcome
+            })
         } else {
             let weight = LanguageModelling.weight(&model, &samples);
             let sum = LanguageModelling.loss_sum(&model, &samples, &device)?;
-            last.loss = f64::from(sum.into_scalar::<f32>()) / weight;
-        }
-        let seconds = started.elapsed().as_secs_f64();
-        losses.push(last.loss);
+            Outcome { loss: f64::from(sum.into_scalar::<f32>()) / weight, grad_norm: 0.0 }
+        };
+        device::sync(plain)?;
+        let worked = device::processor_seconds().zip(worked).map(|(after, before)| after - before);
+        Ok((outcome, started.elapsed().as_secs_f64(), worked))
+    };
+    let mut progress = Progress::new("bench", 0, (options.warmup + options.steps) as u64);
+    let (mut times, mut processor, mut outcomes) = (Vec::new(), Vec::new(), Vec::new());
+    let (mut warmup_s, mut held) = (0.0, device::held_bytes(plain));
+    for i in 0..options.warmup + options.steps {
+        let (outcome, seconds, worked) = step(i)?;
+        outcomes.push(outcome);
         if i < options.warmup {
             warmup_s += seconds;
         } else {
             times.push(seconds);
-            processor.extend(device::processor_seconds().zip(worked).map(|(after, before)| after - before));
+            processor.extend(worked);
         }
-        progress.set(i as u64 + 1, || format!("loss {:.4} {seconds:.3} s a step", last.loss));
+        if i == options.warmup {
+            held = device::held_bytes(plain); // with the tensors a step leaves behind
+        }
+        progress.set(i as u64 + 1, || format!("loss {:.4} {seconds:.3} s a step", outcome.loss));
     }
+    let (held_last, peak) = (device::held_bytes(plain), device::peak_bytes(plain));
     drop(progress);
-    if !losses.iter().all(|loss| loss.is_finite()) {
+    let is_finite = outcomes.iter().all(|outcome| outcome.loss.is_finite() && outcome.grad_norm.is_finite());
+    if !is_finite {
         console::note("warning: a loss is not finite; the figures measure nothing");
     }
     let median = median(&mut times);
+    let cpu_s_median = (!processor.is_empty()).then(|| self::median(&mut processor));
+    let last = outcomes.last().map_or(f64::NAN, |outcome| outcome.grad_norm);
+    let anatomy = match options.anatomy {
+        0 => None,
+        steps => {
+            let mut i = options.warmup + options.steps;
+            Some(anatomy::of(plain, steps, median, || {
+                i += 1;
+                step(i).map(|_| ())
+            })?)
+        }
+    };
+    let idle_share = match &anatomy {
+        _ if device::is_processor(plain) => {
+            let threads = rayon::current_num_threads() as f64;
+            cpu_s_median.map(|worked| (1.0 - worked / (threads * median)).max(0.0))
+        }
+        Some(anatomy) => Some(anatomy.launch_gaps_s / median),
+        None => None,
+    };
+    let gib = |bytes: u64| bytes as f64 / (1u64 << 30) as f64;
     let tokens = (options.batch * options.seq) as f64;
     let passes = if trains { 4.0 } else { 2.0 };
     let total = config.num_params() + arithmetic.adapter_values;
@@ -221,15 +340,21 @@ fn measure(
         step_s_median: median,
         step_s_min: times[0],
         step_s_max: times[times.len() - 1],
-        cpu_s_median: (!processor.is_empty()).then(|| self::median(&mut processor)),
+        cpu_s_median,
+        idle_share,
         warmup_s,
         tflops: passes * total as f64 * tokens / median / 1e12,
-        peak_gib: device::peak_bytes(plain).map(|bytes| bytes as f64 / (1u64 << 30) as f64),
-        grad_norm: trains.then_some(last.grad_norm),
-        loss: losses,
+        peak_gib: peak.map(gib),
+        held_gib: [held.map(gib), held_last.map(gib)],
+        planned_gib: if trains { arithmetic.memory(options.batch, options.seq).total.map(gib) } else { None },
+        is_finite,
+        products: products::taken().name(),
+        grad_norm: trains.then_some(last),
+        loss: outcomes.iter().map(|outcome| outcome.loss).collect(),
         matmul_tflops,
         share_of_peak: operations / (matmul_tflops * 1e12) / median,
         share_of_floor: passes * arithmetic.multiplied as f64 * tokens / (matmul_tflops * 1e12) / median,
+        anatomy,
     })
 }
 
