@@ -62,8 +62,8 @@ export async function startServer(folders) {
     entry.sent = Math.min(stop, body.length);
     response.write(body.subarray(0, entry.sent));
     if (fault.dropAfter !== undefined) {
-      // Ended rather than reset: what was sent arrives, however busy the machine is, and nothing after it.
-      response.socket.end();
+      // Later, so that the bytes are read before the connection breaks: a browser drops what is not read by then.
+      setTimeout(() => response.destroy(), 2000);
     } else if (fault.until) {
       await fault.until;
       entry.sent = body.length;

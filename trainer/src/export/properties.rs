@@ -94,7 +94,7 @@ proptest! {
                     outputs / rows as f64 + damping * errors.iter().map(|e| e * e).sum::<f64>()
                 };
                 let (plain, fitted) = (loss(&plain), loss(&fitted));
-                prop_assert!(fitted <= plain * 1.01 + 1e-12, "row {row} from {first}: {fitted} after {plain}");
+                prop_assert!(fitted <= plain * 1.05 + 1e-12, "row {row} from {first}: {fitted} after {plain}");
             }
         }
     }
