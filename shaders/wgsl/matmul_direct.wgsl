@@ -160,17 +160,21 @@ fn main(@builtin(workgroup_id) tile: vec3<u32>, @builtin(local_invocation_index)
 #endfor
         if (mine_0 + mine_1 + mine_2 + mine_3 + mine_4 + mine_5 + mine_6 + mine_7 > 0.0) {
             for (var r4 = 0u; r4 < r4s; r4++) {
-#for h 4
-#if SWIGLU
-                let z_at_{h} = {h}u / 2u * r4s + r4;
-                let b_at_{h} = s * b_rows + {h}u / 2u * p.cols;
-#else
-                let z_at_{h} = part * r4s + r4;
-                let b_at_{h} = s * b_rows;
-#endif
+#if !SWIGLU
 #for i 8
-                let z{h}_{i} = vec4<f32>(z[from_{i} * (p.z_cols / 4u) + z_at_{h}]) * mine_{i};
+                let z_{i} = vec4<f32>(z[from_{i} * (p.z_cols / 4u) + part * r4s + r4]) * mine_{i};
 #endfor
+#endif
+#for h 4
+                {
+#if SWIGLU
+                let b_from = s * b_rows + {h}u / 2u * p.cols;
+#for i 8
+                let z_{i} = vec4<f32>(z[from_{i} * (p.z_cols / 4u) + {h}u / 2u * r4s + r4]) * mine_{i};
+#endfor
+#else
+                let b_from = s * b_rows;
+#endif
 #for j 8
                 {
 #if SWIGLU
@@ -178,12 +182,13 @@ fn main(@builtin(workgroup_id) tile: vec3<u32>, @builtin(local_invocation_index)
 #else
                     let n = min(col_0 + {h}u * 8u + {j}u, p.cols - 1u);
 #endif
-                    let four = vec4<f32>(b[(b_at_{h} + n) * r4s + r4]);
+                    let four = vec4<f32>(b[(b_from + n) * r4s + r4]);
 #for i 8
-                    c{h}_{i}_{j} += dot(z{h}_{i}, four);
+                    c{h}_{i}_{j} += dot(z_{i}, four);
 #endfor
                 }
 #endfor
+                }
 #endfor
             }
         }
