@@ -176,7 +176,7 @@ fn agreement(about: &About) -> AnyView {
         <p class="badge" id="agreement">{badge}"."</p>
         <details class="agreement">
             <summary>"Agreement with the full model, by outcome"</summary>
-            <div class="scrolls" tabindex="0" role="region" aria-label="Agreement with the full model">
+            <div class="scrolls" tabindex="0" role="group" aria-label="Agreement with the full model">
                 <table>
                     <caption>"The model was made smaller to fit a browser. This is what that changed, on the same notes."</caption>
                     <thead><tr>
@@ -253,7 +253,7 @@ fn adapters_table(about: &About) -> impl IntoView + use<> {
         }
     });
     view! {
-        <div class="scrolls" tabindex="0" role="region" aria-label="Adapters">
+        <div class="scrolls" tabindex="0" role="group" aria-label="Adapters">
             <table class="adapter-list">
                 <caption>"Adapters, stacked on the base without changing it"</caption>
                 <thead><tr>

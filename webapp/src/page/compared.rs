@@ -34,7 +34,7 @@ pub(crate) fn table(about: &About, caption: &'static str, columns: &[Column]) ->
         columns.iter().map(|column| view! { <th scope="col" data-column=column.name>{column.title}</th> });
     let bodies = about.tasks.iter().map(|task| body(task, columns));
     view! {
-        <div class="scrolls" tabindex="0" role="region" aria-label=caption>
+        <div class="scrolls" tabindex="0" role="group" aria-label=caption>
             <table class="compared">
                 <caption>{caption}</caption>
                 <thead><tr><th scope="col">"Outcome"</th>{heads.collect::<Vec<_>>()}</tr></thead>
