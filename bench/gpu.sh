@@ -116,7 +116,7 @@ measure endurance 10 "$program" bench train --json --device "$device" --dtype "$
   --seq "$seq" --steps "$endurance" --warmup 50 --anatomy 0
 # 9. What bf16 costs in perplexity: the same base and adapter, trained on the same synthetic notes in both formats.
 if measure cohort 5 "$program" cohort --patients 150 --seed 7 --out "$parts/cohort" &&
-  measure notes 2 "$program" prepare notes --mimic4-note "$parts/cohort/mimic4-note" --out "$parts/notes"; then
+  measure notes 2 "$program" prepare notes --mimic4-note "$parts/cohort/mimic-iv-note" --out "$parts/notes"; then
   for format in f32 bf16; do
     measure "perplexity-$format" 5 "$program" pretrain "$here/perplexity.toml" --json --device "$device" \
       "data.train=$parts/notes/train.jsonl" "data.valid=$parts/notes/valid.jsonl" "dtype=$format" "out=$parts/run-$format"

@@ -84,7 +84,7 @@ fn cell(column: &'static str, probability: Option<f64>, change: Option<f64>) -> 
     });
     view! {
         <td class="numbers" data-column=column data-probability=probability.map(|p| format!("{p:?}"))>
-            <span class="figure">{said}</span>" "{change}
+            <span class="percent">{said}</span>" "{change}
         </td>
     }
 }

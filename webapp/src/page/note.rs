@@ -11,7 +11,7 @@ use std::time::Duration;
 use wasm_bindgen::JsCast;
 use web_sys::{ClipboardEvent, DragEvent, File, HtmlElement, HtmlTextAreaElement};
 
-use super::reading::{marks, read_file};
+use super::reading::{marks, read_file, reason_marks};
 use super::state::Page;
 
 /// Longest text that is drawn with marks, in bytes.
@@ -62,7 +62,9 @@ fn Editor(page: Page) -> impl IntoView {
     let drawing = NodeRef::<leptos::html::Div>::new();
     let problem = RwSignal::new(String::new());
     let is_drawn = move || page.note.with(|note| note.len() <= DRAWN_BYTES);
-    let marks = Memo::new(move |_| marks(page));
+    // The note is scanned when it changes, not at every step of what is computed.
+    let scans = Memo::new(move |_| marks(page));
+    let marks = Memo::new(move |_| scans.get().into_iter().chain(reason_marks(page)).collect::<Vec<Mark>>());
     let drawn = move || {
         if !is_drawn() {
             return Vec::new();

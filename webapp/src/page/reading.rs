@@ -90,12 +90,11 @@ pub(crate) fn marks(page: Page) -> Vec<Mark> {
         let end = page.note.with(String::len);
         marks.push(Mark { range: tokens.read_bytes..end, class: "unread" });
     }
-    marks.extend(reasons_marks(page));
     marks
 }
 
 /// What raised and lowered the outcome in focus, the passage that was chosen, and what is left out of the copy.
-fn reasons_marks(page: Page) -> Vec<Mark> {
+pub(crate) fn reason_marks(page: Page) -> Vec<Mark> {
     let mut marks = Vec::new();
     if let Some(explanation) = page.explanation() {
         let reasons = page.note.with(|note| reasons(note, &explanation.effects));

@@ -198,13 +198,6 @@ fn tensor(values: Vec<f32>, dims: &[usize]) -> FlexTensor {
     FlexTensor::new(Bytes::from_elems(values), layout, DType::F32)
 }
 
-/// A matrix inside `tensor` that starts `offset` values after its first.
-fn matrix(tensor: &FlexTensor, offset: isize, shape: [usize; 2], strides: [isize; 2]) -> FlexTensor {
-    let start = tensor.layout().start_offset().strict_add_signed(offset);
-    let layout = Layout::new(Shape::from(shape.to_vec()), strides.to_vec(), start);
-    FlexTensor::from_arc(tensor.data_arc(), layout, tensor.dtype())
-}
-
 /// Compiles a loop over slices twice, once for 256-bit vectors, and takes that one where the processor has them. In
 /// WebAssembly it is compiled for vectors of 128 bits, which every browser with WebGPU has.
 macro_rules! vectorised {
