@@ -124,7 +124,7 @@ pub(crate) fn explained(failure: &Failure) -> Explained {
         ),
         Failure::NoGpu { reason, bundle_bytes, .. } => with(
             "This model needs a graphics processor",
-            format!("It has {}, and {}.", bytes(*bundle_bytes), because(*reason)),
+            format!("It is {} large, and {}.", bytes(*bundle_bytes), because(*reason)),
             "Use a recent Chrome or Edge, Safari 26, or Firefox on Windows or an Apple computer; or open a small model, which runs on any processor.",
             true,
         ),
@@ -140,7 +140,7 @@ pub(crate) fn explained(failure: &Failure) -> Explained {
         ),
         Failure::OutOfMemory { bundle_bytes, .. } => with(
             "The graphics processor has too little memory",
-            format!("The model has {}, and its memory is full.", bytes(*bundle_bytes)),
+            format!("The model is {} large, and the memory is full.", bytes(*bundle_bytes)),
             "Close other tabs and programs that draw, then try again; or open a smaller model.",
             true,
         ),
