@@ -95,10 +95,10 @@ test("the list of all codes: search, order, keyboard, few rows drawn", async ({ 
   await expect(diag.locator(".all-codes [role=status]")).toContainText("No code fits");
 
   await diag.getByRole("searchbox").fill("");
-  await diag.getByLabel("Order").selectOption("code");
+  await diag.locator(".filters select").first().selectOption("code");
   const codes = labels.map(({ name }) => name).sort();
   await expect(options.first()).toHaveAttribute("data-code", codes[0]);
-  await diag.getByLabel("Order").selectOption("ratio");
+  await diag.locator(".filters select").first().selectOption("ratio");
   const ratios = said.map((p, i) => [evidence.base_rates[i] > 0 ? p / evidence.base_rates[i] : -1, labels[i].name]);
   ratios.sort((a, b) => b[0] - a[0] || (a[1] < b[1] ? -1 : 1));
   await expect(options.first()).toHaveAttribute("data-code", ratios[0][1]);
