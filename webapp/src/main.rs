@@ -1,6 +1,7 @@
 //! The page.
 
 #[cfg(target_arch = "wasm32")]
+#[expect(unreachable_pub, reason = "what leptos makes of a component is public")]
 mod page;
 
 #[cfg(target_arch = "wasm32")]
