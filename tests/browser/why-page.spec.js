@@ -1,6 +1,6 @@
 // Reasons, what-if and adapters on the page: every number beside the engine's own.
 import AxeBuilder from "@axe-core/playwright";
-import { expectNoSidewaysScroll, openPage, predict, problemsOf } from "./clinician.mjs";
+import { expectNoSidewaysScroll, expectReady, openPage, predict, problemsOf } from "./clinician.mjs";
 import { expect, expectDone, manifest, only, test } from "./engine.mjs";
 
 // Short enough to be read whole by the bundle of the suite, which reads 128 bytes.
@@ -28,9 +28,18 @@ async function soundCase(engine) {
   throw new Error("no reasons of this bundle hold up");
 }
 
+/** Opens the page where the engine may have stored the bundle: then the page loads it unasked. */
+async function openStored(page, server) {
+  await openPage(page, server, { load: false });
+  const load = page.locator("#load");
+  await expect(load.or(page.locator('#model[data-phase="ready"]')).first()).toBeVisible();
+  if (await load.isVisible()) await load.click();
+  await expectReady(page);
+}
+
 /** Opens the page on a note, predicts, and asks why for the first outcome of a task. */
 async function why(page, server, { note, task }) {
-  await openPage(page, server);
+  await openStored(page, server);
   await page.locator("#note").fill(note);
   const said = await predict(page);
   await page.locator(`.card[data-task="${task}"] .why`).first().click();
@@ -229,7 +238,7 @@ test("adapters side by side are three predictions of the engine", async ({ page,
     expected[adapters] = probabilitiesOf(events);
   }
   await engine.end();
-  await openPage(page, server);
+  await openStored(page, server);
   await expect(page.locator("#compare-adapters")).toBeDisabled();
   await page.locator("#note").fill(note);
   await predict(page);
