@@ -116,7 +116,7 @@ test("the reasons are the engine's, the largest first, in the note and in words"
   await expect(page.locator("#why caption")).toContainText("each sentence");
   expect(await rows(page)).toHaveLength(found.length);
   await page.getByRole("button", { name: "Sections", exact: true }).click();
-  await expect(page.locator("#why caption").or(page.locator("#why .verdict"))).toContainText(/section/i);
+  await expect(page.locator("#why .how p").first()).toContainText("Each section");
   expect(problems).toEqual([]);
 });
 
@@ -124,7 +124,7 @@ test("reasons that do not hold up are called so, and are not marked", async ({ p
   server.fault = (path) =>
     path === "/worker_loader.js"
       ? { before: `const send = self.postMessage.bind(self);
-self.postMessage = (message) => send(message.replace(/"agreement":[^,}]+/, '"agreement":-0.1'));\n` }
+self.postMessage = (message) => send(message.replace(/"agreement":[0-9.e+-]+/, '"agreement":-0.1'));\n` }
       : undefined;
   await why(page, server, { note: SENTENCES.join(" "), task: "mor" });
   await expect(page.locator("#why .verdict")).toContainText("do not hold up");
@@ -201,19 +201,6 @@ test("a change of the copy is the difference of two predictions", async ({ page,
   await page.locator("#change-age").click();
   await expect(page.locator("#try-age-problem")).toContainText("0 to 110");
   await expect(state).toHaveAttribute("data-what-if", "unchanged");
-});
-
-test("a copy with nothing left in it is refused, and says so", async ({ page, server }) => {
-  await openPage(page, server);
-  await page.locator("#note").fill("82M fell.");
-  await predict(page);
-  await page.locator("#what-if .copy summary").click();
-  await page.locator("#copy").fill("");
-  await page.locator("#compare").click();
-  await expect(page.locator("#what-if [data-what-if]")).toHaveAttribute("data-what-if", "failed");
-  await expect(page.locator("#what-if [role=alert]").filter({ hasText: "cannot be read" })).toBeVisible();
-  await page.locator("#what-if .undo").click();
-  await expect(page.locator("#what-if [data-what-if]")).toHaveAttribute("data-what-if", "unchanged");
 });
 
 test("of a note that is cut, the copy is what is read", async ({ page, server }) => {
