@@ -15,7 +15,7 @@ pub struct TokenBatch {
     /// Whether a head reads the last place of every row, padding or not.
     reads_padding: bool,
     /// Whether padding is left out wherever tokens are computed one by one.
-    is_packed: bool,
+    is_unpadded: bool,
 }
 
 impl TokenBatch {
@@ -30,7 +30,7 @@ impl TokenBatch {
         }
         let notes: Vec<Vec<u32>> = notes.iter().map(|note| note.to_vec()).collect();
         let ids = padded(&notes, tokens, 0, device); // any id of the vocabulary would do
-        Ok(Self { ids, notes, reads_padding: false, is_packed: false })
+        Ok(Self { ids, notes, reads_padding: false, is_unpadded: false })
     }
 
     /// The same notes, those below `tokens` tokens padded to that many with `pad_id`, where a head reads the last place of
@@ -39,7 +39,7 @@ impl TokenBatch {
     pub fn read_at(&self, tokens: usize, pad_id: u32) -> Self {
         let tokens = tokens.max(self.dims()[1]);
         let ids = padded(&self.notes, tokens, pad_id, &self.ids.device());
-        Self { ids, notes: self.notes.clone(), reads_padding: true, is_packed: false }
+        Self { ids, notes: self.notes.clone(), reads_padding: true, is_unpadded: false }
     }
 
     /// The same notes, their tokens laid end to end wherever they are computed one by one, which is everywhere but in
@@ -47,12 +47,12 @@ impl TokenBatch {
     #[must_use]
     pub fn without_padding(self) -> Self {
         let is_ragged = self.notes.iter().any(|note| note.len() != self.notes[0].len());
-        Self { is_packed: is_ragged && !self.reads_padding, ..self }
+        Self { is_unpadded: is_ragged && !self.reads_padding, ..self }
     }
 
     /// Whether hidden states are laid end to end, `[1, tokens of all notes, D]`, rather than `[B, T, D]`.
-    pub(crate) fn is_packed(&self) -> bool {
-        self.is_packed
+    pub(crate) fn is_unpadded(&self) -> bool {
+        self.is_unpadded
     }
 
     /// Whether an output at padding is read, so that padding must be hidden from it.
@@ -100,7 +100,7 @@ impl TokenBatch {
     fn starts(&self, before: usize) -> impl Iterator<Item = usize> {
         let padded = before + self.dims()[1];
         let lengths =
-            self.notes.iter().map(move |note| if self.is_packed { before + note.len() } else { padded });
+            self.notes.iter().map(move |note| if self.is_unpadded { before + note.len() } else { padded });
         lengths.scan(0, |next, length| {
             let start = *next;
             *next += length;

@@ -188,7 +188,7 @@ impl Llama {
         let mut pass = self.begin(burn::tensor::module::embedding(self.table(), batch.ids()));
         if batch.reads_padding() {
             pass.hide(batch.padding());
-        } else if batch.is_packed() {
+        } else if batch.is_unpadded() {
             pass.pack(batch, self.num_virtual_tokens());
         }
         pass

@@ -77,7 +77,7 @@ mod tests {
                 (flat(loss)[0], gradients)
             };
             let packed = batch(&device).without_padding();
-            assert!(packed.is_packed(), "notes of several lengths");
+            assert!(packed.is_unpadded(), "notes of several lengths");
             let ((loss, gradients), (expected, of_padded)) = (run(packed), run(batch(&device)));
             assert!((loss - expected).abs() <= 1e-6 * expected.abs(), "{loss} instead of {expected}");
             for (name, expected) in &of_padded {

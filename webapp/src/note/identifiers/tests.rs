@@ -1,3 +1,5 @@
+//! Every kind on both sides: what is found, and what looks like it and is not.
+
 use super::*;
 
 fn found(text: &str) -> Vec<(IdentifierKind, &str)> {
