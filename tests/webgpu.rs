@@ -5,7 +5,6 @@ use std::cell::RefCell;
 use std::collections::BTreeSet;
 
 use burn::backend::WgpuBackend;
-use burn::tensor::module::embedding;
 use burn::tensor::{DType, Device, Tensor};
 use clinlora_core::config::LlamaConfig;
 use clinlora_core::kernels::wgsl::{Dispatches, self_check};
@@ -23,8 +22,9 @@ use wasm_bindgen_test::{console_log, wasm_bindgen_test};
 
 use super::values;
 
-/// f32 on two adapters that sum in different orders, through some layers, of hidden states near 1.
-const TOLERANCE: f32 = 1e-4;
+/// Through some layers, of hidden states near 1: f32 on the GPU against the processor's products in WebAssembly, which take
+/// activations as 16-bit numbers.
+const TOLERANCE: f32 = 1e-3;
 
 thread_local! {
     static DEVICE: RefCell<Option<Device>> = const { RefCell::new(None) };
@@ -161,46 +161,4 @@ async fn compare(what: &str, [flex, webgpu]: &[Llama; 2], notes: &[Vec<u32>], gp
     let difference = assert_close(what, &values(states).await, &expected, TOLERANCE);
     let largest = expected.iter().fold(0.0_f32, |most, v| most.max(v.abs()));
     console_log!("{what}: {difference:.1e} of states up to {largest:.1}, {dispatches} dispatches");
-}
-
-/// Prints the time of one forward pass of the shape `small` (hidden 288, 6 layers), and its dispatches.
-#[wasm_bindgen_test]
-async fn a_small_classifiers_forward_pass_is_timed() {
-    let gpu = webgpu().await;
-    let config = config([288, 768, 6, 6, 6, 4096]);
-    for bits in [Bits::Four, Bits::Eight] {
-        let mut model = model(&config, bits, &gpu);
-        let table =
-            RandomWeights::new(9, &gpu, DType::F32).tensor::<2>("table", [4096, 288], Init::Normal(0.08));
-        for active in [[].as_slice(), &["clinical", "task"]] {
-            set_active(&mut model, active).expect("attached");
-            let ids = batch(&notes(1, 128, 4096), &gpu);
-            let mut milliseconds = Vec::new();
-            for _ in 0..4 {
-                let start = js_sys::Date::now();
-                let count = Dispatches::count();
-                let mut pass = model.begin(embedding(table.clone(), ids.ids()));
-                for _ in 0..config.num_hidden_layers - 1 {
-                    model.step(&mut pass);
-                }
-                let states = model.finish_at(pass, &[127]);
-                let queued = js_sys::Date::now() - start;
-                let dispatches = count.so_far();
-                drop(count);
-                let states = values(states).await;
-                assert!(states.iter().all(|v| v.is_finite()));
-                milliseconds.push((js_sys::Date::now() - start, queued, dispatches));
-            }
-            let (_, _, dispatches) = &milliseconds[3];
-            console_log!(
-                "small {bits:?} {active:?}, T = 128: {:?} ms (of that queueing {:?}), {} dispatches",
-                milliseconds.iter().map(|m| m.0).collect::<Vec<_>>(),
-                milliseconds.iter().map(|m| m.1).collect::<Vec<_>>(),
-                dispatches.values().sum::<usize>()
-            );
-            for (kernel, times) in dispatches {
-                console_log!("    {times:4} {}", kernel.rsplit("::").next().unwrap_or(kernel));
-            }
-        }
-    }
 }

@@ -121,7 +121,7 @@ impl Maker {
         self.clinlora(&arguments)
     }
 
-    /// Notes to compare on: of held-out patients, and some that are odd.
+    /// Notes to compare on: of held-out patients, some that are odd, and the page's samples.
     fn notes(&self) -> Result<(), String> {
         let path = self.folder.join("notes/test.jsonl");
         let text = fs::read_to_string(&path).map_err(|e| format!("{}: {e}", path.display()))?;
@@ -136,8 +136,10 @@ impl Maker {
         let odd = r#"{"id":"odd-0","text":"x"}
 {"id":"odd-1","text":"\u202eRTL \u05d0\u05d1 emoji \ud83e\udec0 NUL \u0000 </s> <s> end"}
 "#;
+        let path = root().join("webapp/samples.json");
+        let samples = fs::read_to_string(&path).map_err(|e| format!("{}: {e}", path.display()))?;
         let path = self.folder.join("notes.jsonl");
-        fs::write(&path, format!("{}\n{odd}", lines.join("\n")))
+        fs::write(&path, format!("{}\n{odd}{}", lines.join("\n"), notes_of_samples(&samples)))
             .map_err(|e| format!("{}: {e}", path.display()))
     }
 
@@ -159,5 +161,29 @@ impl Maker {
         let lines = output(Command::new(&self.program).current_dir(&self.folder).args(arguments))
             .ok_or_else(|| format!("clinlora {} failed", arguments.join(" ")))?;
         fs::write(&path, lines).map_err(|e| format!("{}: {e}", path.display()))
+    }
+}
+
+/// The page's samples as notes, one a line. Their file has a line for each field, whose text is JSON as it stands.
+fn notes_of_samples(samples: &str) -> String {
+    let field = |line: &'_ str, name: &str| {
+        let value = line.trim().strip_prefix(&format!("\"{name}\": "))?;
+        Some(value.trim_end_matches(',').to_owned())
+    };
+    let ids = samples.lines().filter_map(|line| field(line, "id"));
+    let texts = samples.lines().filter_map(|line| field(line, "text"));
+    ids.zip(texts).map(|(id, text)| format!("{{\"id\":{id},\"text\":{text}}}\n")).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn samples_are_notes_by_their_own_ids() {
+        let file = "{\n \"samples\": [\n  {\n   \"id\": \"7\",\n   \"title\": \"x\",\n   \"text\": \"a, \\\"b\\\"\",\n   \"truth\": {}\n  }\n ]\n}";
+        assert_eq!(notes_of_samples(file), "{\"id\":\"7\",\"text\":\"a, \\\"b\\\"\"}\n");
+        let shipped = fs::read_to_string(root().join("webapp/samples.json")).expect("a file of the checkout");
+        assert!(notes_of_samples(&shipped).lines().count() >= 8);
     }
 }

@@ -4,6 +4,7 @@
 //! of the device out of Burn's, and put the result back; where no body applies they answer `None`, and the caller runs the
 //! reference, [`Packed::linear`] and each delta after it. No gradient goes through a body.
 
+#[cfg(any(feature = "flex", feature = "wgsl"))]
 use burn::backend::{DispatchAutodiffContext, DispatchTensor, DispatchTensorKind};
 use burn::tensor::Tensor;
 
@@ -16,6 +17,10 @@ use crate::quant::Packed;
 
 /// A packed layer: its weight, its deltas, and what is kept of them.
 #[derive(Debug, Clone, Copy)]
+#[cfg_attr(
+    not(any(feature = "flex", feature = "wgsl")),
+    expect(dead_code, reason = "no device here has a body")
+)]
 pub(crate) struct Layer<'a> {
     pub(crate) packed: &'a Packed,
     pub(crate) deltas: &'a [Lora],

@@ -2,6 +2,7 @@
 //! drives it; the page does not link it.
 
 #[cfg(target_arch = "wasm32")]
+#[expect(unreachable_pub, reason = "what JavaScript calls is public to it")]
 mod engine;
 
 fn main() {}

@@ -15,9 +15,9 @@ use web_sys::File;
 use super::state::Page;
 use super::words;
 
-/// Most bytes of a note in the field. The longest discharge summaries have a tenth of it, the model reads far less, and a
-/// browser lays out a field of many megabytes for minutes.
-pub(crate) const NOTE_BYTES: usize = 1_000_000;
+/// Most bytes of a note in the field. The longest discharge summaries have half of it, the model reads far less, and a
+/// browser lays out a field of a megabyte for a minute.
+pub(crate) const NOTE_BYTES: usize = 200_000;
 
 /// How much of a note is scanned at every key.
 const SCANNED_BYTES: usize = 60_000;
@@ -63,9 +63,9 @@ fn read(opened: Opened) -> Read {
 
 fn too_long(bytes: f64) -> String {
     format!(
-        "That has {:.1} MB; a note has at most {:.0} MB. Take the note alone, not a whole record. The field is as it was.",
+        "That has {:.1} MB; a note has at most {:.0} kB. Take the note alone, not a whole record. The field is as it was.",
         bytes / 1e6,
-        words::as_number(NOTE_BYTES) / 1e6
+        words::as_number(NOTE_BYTES) / 1e3
     )
 }
 

@@ -17,6 +17,7 @@ use super::{Preset, training};
 use crate::cli::GradientOptions;
 use crate::dataset::Sample;
 use crate::error::{Error, Result};
+#[cfg(feature = "cpu")]
 use crate::plan::device;
 use crate::recipe::{Adapter, AdapterMethod};
 use crate::training::objective::{Classification, LanguageModelling, Objective};

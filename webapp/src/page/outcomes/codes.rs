@@ -330,9 +330,12 @@ fn List(
         event.prevent_default();
         go(to);
     };
-    // Another search begins at its top.
-    Effect::new(move |_| {
+    // Another search begins at its top. The first is there: asking would have the browser lay out the page at once.
+    Effect::new(move |earlier: Option<()>| {
         found.track();
+        if earlier.is_none() {
+            return;
+        }
         first.set(0);
         if let Some(list) = list.get_untracked() {
             list.set_scroll_top(0);
