@@ -46,6 +46,15 @@ test("a newcomer's path: load, sample, five outcomes, why, what-if, export", asy
   const reasons = page.locator("#why tbody tr");
   await expect(reasons.first()).toBeVisible();
   expect(await reasons.count()).toBeGreaterThan(1);
+
+  await page.locator("#what-if").getByRole("button", { name: /^Try it as/ }).click();
+  await expect(page.locator("#what-if [data-what-if]")).toHaveAttribute("data-what-if", /^(done|same)$/);
+  await expect(page.locator("#what-if")).toContainText(/point|no change/);
+
+  const [download] = await Promise.all([page.waitForEvent("download"), page.locator("#save-fhir").click()]);
+  const { entry } = JSON.parse(readFileSync(await download.path(), "utf8"));
+  const mortality = entry.map(({ resource }) => resource).find(({ prediction }) => prediction.length === 1 && /dies/.test(JSON.stringify(prediction)));
+  expect(mortality.prediction[0].probabilityDecimal).toBeCloseTo(100 * said.get("mor")[1], 1);
   expect(problems).toEqual([]);
   // A whole run, reasons included, has asked nobody for anything.
   expect(server.log).toEqual([]);

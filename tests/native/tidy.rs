@@ -150,7 +150,11 @@ fn core_sources() -> Vec<(String, String)> {
     // Unit tests may choose a device and read golden files.
     files.retain(|(path, _)| !path.ends_with("/tests.rs"));
     for (_, text) in &mut files {
-        let starts = ["#[cfg(test)]\nmod ", "#[cfg(all(test, feature = \"autodiff\"))]\n"];
+        let starts = [
+            "#[cfg(test)]\nmod ",
+            "#[cfg(test)]\npub(super) mod ",
+            "#[cfg(all(test, feature = \"autodiff\"))]\n",
+        ];
         if let Some(start) = starts.iter().filter_map(|start| text.find(start)).min() {
             text.truncate(start);
         }

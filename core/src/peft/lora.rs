@@ -192,10 +192,10 @@ impl Lora {
         if self.covers(x.dims()[0]) {
             return y + self.delta(x);
         }
-        self.membership.rows.iter().fold(y, |y, rows| {
+        self.rows_of(x.dims()[0]).into_iter().fold(y, |y, rows| {
             let of = |t: &Tensor<N>| t.clone().narrow(0, rows.start, rows.len());
             let part = of(&y) + self.delta(of(&x));
-            y.slice_assign([rows.clone()], part)
+            y.slice_assign([rows], part)
         })
     }
 
@@ -206,7 +206,6 @@ impl Lora {
     }
 
     /// The rows of a batch it acts on.
-    #[cfg(all(feature = "flex", target_arch = "wasm32"))]
     pub(crate) fn rows_of(&self, batch: usize) -> Vec<std::ops::Range<usize>> {
         if self.membership.rows.is_empty() { vec![0..batch] } else { self.membership.rows.clone() }
     }

@@ -31,14 +31,12 @@
 mod group;
 mod layout;
 mod moments;
-mod pack;
+pub(crate) mod pack;
 mod packed;
 mod stripe;
 
 pub use self::layout::{BLOCK_ROWS, Bits, GROUP, SCALE_WORDS, blocks, matrix_words, row_words};
 pub use self::moments::Moments;
-#[cfg(any(test, all(feature = "flex", target_arch = "wasm32")))]
-pub(crate) use self::pack::half_of;
 pub use self::pack::{pack, pack_for, pack_rows, product, scales_are_sound, unpack, unpack_row};
 pub use self::packed::Packed;
 pub use self::stripe::add_stripe;

@@ -14,7 +14,8 @@ use super::lanes::{
     v128_load, v128_load32_splat, v128_store,
 };
 use super::{OCTET, TILE_ROWS};
-use crate::quant::{BLOCK_ROWS, Bits, GROUP, half_of};
+use crate::quant::pack::half_of;
+use crate::quant::{BLOCK_ROWS, Bits, GROUP};
 
 const LARGEST: f32 = 32767.0;
 
