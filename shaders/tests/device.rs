@@ -27,13 +27,23 @@ fn check(gpu: &Gpu, cases: Vec<Case>) -> Vec<&'static str> {
     names
 }
 
+/// Whether a kernel is one nobody runs: that of software adapters, which have no halves, in halves. Here each of them takes
+/// seconds to compile.
+fn is_idle(name: &str) -> bool {
+    name.starts_with("matmul_direct") && name.contains(".f16")
+}
+
 #[test]
 fn every_permutation_passes_the_check_a_program_starts_with() {
     let gpu = Gpu::new();
     let mut names = check(&gpu, cases::small(Elem::F32));
-    names.extend(check(&gpu, cases::small(Elem::F16)));
-    let missed: Vec<_> =
-        SHADERS.iter().map(|shader| shader.name).filter(|name| !names.contains(name)).collect();
+    let halves = cases::small(Elem::F16).into_iter().filter(|case| !is_idle(case.launch.shader.name));
+    names.extend(check(&gpu, halves.collect()));
+    let missed: Vec<_> = SHADERS
+        .iter()
+        .map(|shader| shader.name)
+        .filter(|name| !is_idle(name) && !names.contains(name))
+        .collect();
     assert!(missed.is_empty(), "never run: {missed:?}");
 }
 
@@ -50,7 +60,10 @@ fn products_equal_their_twins_at_any_size() {
                 for rank in [None, Some(4), Some(20)] {
                     // Three matrices side by side are wider than two of them.
                     let cols = if form.matrices() == 3 { cols + 192 } else { cols };
-                    for in_software in [false, true] {
+                    // Two odd sizes of those that are long to compile.
+                    let is_long = elem == Elem::F16 || rank == Some(4) || ![9, 65].contains(&rows);
+                    let ways: &[bool] = if is_long { &[false] } else { &[false, true] };
+                    for in_software in ways.iter().copied() {
                         seed += 1;
                         let product = Product { rows, cols, inner, bits, elem, form, rank, in_software };
                         cases.push(cases::matmul(product, seed));

@@ -43,9 +43,8 @@ test("a newcomer's path: load, sample, five outcomes, why, what-if, export", asy
   expectSame(said, native("trained-int8", samples[0].id), 1e-3);
 
   await page.locator('.card[data-task="mor"] .why').first().click();
-  const reasons = page.locator("#why tbody tr");
-  await expect(reasons.first()).toBeVisible();
-  expect(await reasons.count()).toBeGreaterThan(1);
+  // How many sentences raise and lower it, or that none does; their numbers are why-page.spec.js's.
+  await expect(page.locator("#why")).toContainText(/sentences? raises?|sentences? lowers?|No sentence/);
 
   await page.locator("#what-if").getByRole("button", { name: /^Try it as/ }).click();
   await expect(page.locator("#what-if [data-what-if]")).toHaveAttribute("data-what-if", /^(done|same)$/);
@@ -119,7 +118,7 @@ test("after a restart of the browser everything works without a network", async 
   }
 });
 
-test("typing never waits while the model computes", async ({ page, server }) => {
+test("typing never waits while the model computes @long", async ({ page, server }) => {
   await openPage(page, server, { bundle: "trained-int8" });
   await page.locator(".sample").first().click();
   await page.evaluate(() => {

@@ -36,7 +36,7 @@ pub(crate) fn test(all: bool) -> Result<(), String> {
     browser(if all { &[] } else { &quick })
 }
 
-/// In the title of a browser test that takes minutes on a software GPU.
+/// In the title of a browser test that takes minutes on a software GPU, or times the page and wants a quiet machine.
 const LONG: &str = "@long";
 
 /// Builds the page as the suites are built and drives it in headless Chromium. `only` are arguments for Playwright.
