@@ -24,7 +24,7 @@ pub fn is_closed(policy: &str) -> bool {
     let find = |name: &str| parts.iter().find(|words| words.first() == Some(&name));
     let no_default = ["default-src", "form-action", "base-uri"];
     no_default.iter().all(|name| find(name).is_some())
-        && parts.iter().all(|words| words.iter().skip(1).all(|source| is_own(&source)))
+        && parts.iter().all(|words| words.iter().skip(1).all(is_own))
 }
 
 fn directive(words: &[&str]) -> Directive {

@@ -254,8 +254,9 @@ pub(super) mod tests {
                         TensorData::new(vec![nudge], [1]),
                         (&flat.device(), DType::F32),
                     );
-                    let nudged = flat.clone().slice([1..2]) + one;
-                    param.set_flat(flat.slice_assign([1..2], nudged));
+                    let second = 1..2;
+                    let nudged = flat.clone().slice([second.clone()]) + one;
+                    param.set_flat(flat.slice_assign([second], nudged));
                     of_one = Some(format!("{owner:?} {name}"));
                 }
             });

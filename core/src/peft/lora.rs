@@ -192,7 +192,7 @@ impl Lora {
         if self.covers(x.dims()[0]) {
             return y + self.delta(x);
         }
-        self.rows_of(x.dims()[0]).into_iter().fold(y, |y, rows| {
+        self.rows_of(x.dims()[0]).fold(y, |y, rows| {
             let of = |t: &Tensor<N>| t.clone().narrow(0, rows.start, rows.len());
             let part = of(&y) + self.delta(of(&x));
             y.slice_assign([rows], part)
@@ -206,8 +206,9 @@ impl Lora {
     }
 
     /// The rows of a batch it acts on.
-    pub(crate) fn rows_of(&self, batch: usize) -> Vec<std::ops::Range<usize>> {
-        if self.membership.rows.is_empty() { vec![0..batch] } else { self.membership.rows.clone() }
+    pub(crate) fn rows_of(&self, batch: usize) -> impl Iterator<Item = std::ops::Range<usize>> {
+        let all = self.membership.rows.is_empty().then_some(0..batch);
+        all.into_iter().chain(self.membership.rows.iter().cloned())
     }
 
     /// `A`, `[r, d_in]`, and `s·B`, `[d_out, r]`.

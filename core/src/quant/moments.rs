@@ -2,7 +2,7 @@
 
 use super::layout::GROUP;
 
-/// The mean of `x·xᵀ` over inputs `x` of a layer, within each group of 32 columns: 32·d_in numbers.
+/// The mean of `x·xᵀ` over inputs `x` of a layer, within each group of 32 columns: `32·d_in` numbers.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Moments {
     d_in: usize,

@@ -63,13 +63,13 @@ proptest! {
         seed in 0_u32..1000,
     ) {
         let [n, k] = shape;
-        let rows = 24;
+        let rows = 24_u32;
         // Inputs of two directions and a little noise; the groups of a row are judged one by one, as they are packed.
         let unit = |a: u32, b: usize| (((seed * 31 + a) as usize * 7919 + b * 104_729) % 2003) as f32 / 1001.5 - 1.0;
-        let input = |row: usize| {
-            (0..k).map(move |i| {
-                unit(1, row) * unit(2, i) + 0.5 * unit(3, row) * unit(4, i) + 0.1 * unit(5 + row as u32, i)
-            })
+        let input = |row: u32| {
+            let of = |direction| unit(direction, row as usize);
+            let [first, second] = [of(1), of(3)];
+            (0..k).map(move |i| first * unit(2, i) + 0.5 * second * unit(4, i) + 0.1 * unit(5 + row, i))
         };
         let inputs: Vec<f32> = (0..rows).flat_map(input).collect();
         let mut moments = Moments::new(k);
@@ -79,7 +79,7 @@ proptest! {
         let fitted = unpack(&words, shape, Bits::Four);
         let energy = inputs.iter().map(|x| f64::from(x * x)).sum::<f64>();
         // The hundredth of the mean square that packing adds to every direction, and f32's rounding.
-        let damping = 0.01 * energy / (rows * k) as f64;
+        let damping = 0.01 * energy / inputs.len() as f64;
         for row in 0..n {
             for first in (0..k).step_by(GROUP) {
                 let columns = first..k.min(first + GROUP);
@@ -91,7 +91,7 @@ proptest! {
                         x[columns.clone()].iter().zip(&errors).map(|(x, e)| f64::from(*x) * e).sum::<f64>()
                     };
                     let outputs: f64 = inputs.chunks_exact(k).map(|x| output(x).powi(2)).sum();
-                    outputs / rows as f64 + damping * errors.iter().map(|e| e * e).sum::<f64>()
+                    outputs / f64::from(rows) + damping * errors.iter().map(|e| e * e).sum::<f64>()
                 };
                 let (plain, fitted) = (loss(&plain), loss(&fitted));
                 prop_assert!(fitted <= plain * 1.05 + 1e-12, "row {row} from {first}: {fitted} after {plain}");

@@ -24,11 +24,12 @@
 //! To this comes what lives for a moment only, the larger of two. At the end of the forward pass it is the loss: a block of
 //! logits, `min(512, rows)·V` in f32, the table as the product packs it, `V·D`, and the last hidden states with the rows
 //! that are picked of them, `2·D` a token. At the start of the backward pass it is the feed-forward of the last layer: the
-//! gradients of gate and up, `2·F` a token, while those of the layer's output and input take the place of the `2·D` that
-//! the last norm and the loss no longer need.
+//! gradients of gate, up and their product, `3·F` a token, or `2·F` where a trained delta on `down_proj` has just let go of
+//! its input, while those of the layer's output and input take the place of the `2·D` that the last norm and the loss no
+//! longer need.
 //!
-//! A process holds more than that: what the allocator cannot hand out again, an eighth of what is in use, and the program's
-//! pages, tokenizer and buffers of products, 8 MiB. Both are fitted, to shapes from 6 x 300 to 32 x 128 tokens.
+//! A process holds more than that: what the allocator cannot hand out again, a fourteenth of what is in use, and the
+//! program's pages, tokenizer and buffers of products, 8 MiB. Both are fitted, to shapes from 8 x 300 to 32 x 128 tokens.
 
 use burn::tensor::DType;
 use clinlora_core::config::{LlamaConfig, ModelConfig};
@@ -44,7 +45,7 @@ const LOGIT_ROWS: usize = 512;
 const F32_BYTES: usize = 4;
 
 /// One part in so many of what is in use is held beside it,
-const OVERHEAD: u64 = 8;
+const OVERHEAD: u64 = 14;
 
 /// and this by the program itself.
 const PROGRAM_BYTES: u64 = 8 << 20;
@@ -280,7 +281,8 @@ impl Arithmetic {
         let block = if self.labels > 0 { 0 } else { (LOGIT_ROWS.min(rows) + d) * config.vocab_size };
         let of_loss = block * F32_BYTES + 2 * d * rows * self.value_bytes;
         let again = if self.recompute { a_layer } else { 0 };
-        let of_backward = (2 * f + again) * rows * self.value_bytes;
+        let gated = if of_deltas.on_down { 2 * f } else { 3 * f };
+        let of_backward = (gated + again) * rows * self.value_bytes;
         ((kept * self.value_bytes) as u64, of_loss.max(of_backward) as u64)
     }
 
@@ -295,7 +297,7 @@ impl Arithmetic {
             (&["mlp.gate_proj", "mlp.up_proj"], d),
             (&["mlp.down_proj"], f),
         ];
-        let mut kept = KeptOfDeltas { inputs: 0, inner: 0 };
+        let mut kept = KeptOfDeltas { inputs: 0, inner: 0, on_down: false };
         for (sites, width) in groups {
             let mut reads = false;
             for site in sites {
@@ -310,6 +312,7 @@ impl Arithmetic {
                 if whole.iter().any(|(_, trainable)| *trainable) {
                     reads = true;
                     kept.inner += whole.iter().map(|(lora, _)| lora.r).sum::<usize>();
+                    kept.on_down = *site == "mlp.down_proj";
                 }
             }
             kept.inputs += if reads { width } else { 0 };
@@ -324,6 +327,8 @@ struct KeptOfDeltas {
     inputs: usize,
     /// What each delta keeps of its own.
     inner: usize,
+    /// Whether the last product of a layer keeps its input.
+    on_down: bool,
 }
 
 #[cfg(test)]

@@ -13,7 +13,7 @@ use super::arithmetic::Arithmetic;
 use super::device;
 use crate::error::{Error, Result};
 
-/// How the runtimes say it: CubeCL's errors, as text and as Rust shows them, and the driver's.
+/// How the runtimes say it: `CubeCL`'s errors, as text and as Rust shows them, and the driver's.
 const WORDS: [&str; 5] = [
     "out of device memory",
     "OutOfMemory",

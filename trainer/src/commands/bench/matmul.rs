@@ -108,7 +108,6 @@ fn seconds(plain: &Device, product: impl Fn() -> Tensor<2>) -> Result<f64> {
     };
     run(1)?; // kernels are compiled and chosen here
     let one = run(1)?.max(Duration::from_nanos(1));
-    #[expect(clippy::cast_possible_truncation, reason = "at most a hundred")]
     let count = (ENOUGH.as_nanos() / (ROUNDS as u128 * one.as_nanos())).clamp(1, 100) as usize;
     let mut times = Vec::new();
     for _ in 0..ROUNDS {
