@@ -38,7 +38,7 @@ impl Page {
                     self.stored.with_untracked(|stored| find(stored.as_ref()?.bundles.as_slice(), &manifest));
                 match stored {
                     Some(stored) if stored.present_bytes == stored.bytes => {
-                        self.open(Address::Url(address), &[])
+                        self.open(Address::Url(address), &[]);
                     }
                     stored => {
                         let present_bytes = stored.map_or(0, |stored| stored.present_bytes);

@@ -85,7 +85,7 @@ fn Age(page: Page, first: Memo<String>) -> impl IntoView {
             true,
         );
     };
-    let fields = move || {
+    move || {
         match age.get() {
         None => view! { <p class="soft">"The note tells no age that could be changed."</p> }.into_any(),
         Some(years) => view! {
@@ -107,8 +107,7 @@ fn Age(page: Page, first: Memo<String>) -> impl IntoView {
         }
         .into_any(),
     }
-    };
-    fields
+    }
 }
 
 #[component]

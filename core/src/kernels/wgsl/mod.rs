@@ -30,7 +30,7 @@ static REFUSED: RwLock<Vec<&'static str>> = RwLock::new(Vec::new());
 /// Whether the adapter is a program.
 static SOFTWARE: AtomicBool = AtomicBool::new(false);
 
-/// To be told once it is known: on an adapter that is a program (SwiftShader, lavapipe) products take a kernel written for
+/// To be told once it is known: on an adapter that is a program (`SwiftShader`, lavapipe) products take a kernel written for
 /// such. Burn does not tell, and in a browser nobody but the page can ask.
 pub fn set_software(is_software: bool) {
     SOFTWARE.store(is_software, Ordering::Relaxed);

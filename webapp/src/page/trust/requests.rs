@@ -63,8 +63,7 @@ impl Counter {
         let on_entries = Closure::<dyn Fn()>::new(read);
         if let Ok(observer) = PerformanceObserver::new(on_entries.as_ref().unchecked_ref()) {
             let kinds = js_sys::Array::of1(&"resource".into());
-            // It fails for a kind the browser does not know; then the record is the one of the page's start.
-            let _ = observer.observe(&PerformanceObserverInit::new(&kinds));
+            observer.observe(&PerformanceObserverInit::new(&kinds));
         }
         on_entries.forget(); // it lives as long as the page
     }
