@@ -19,7 +19,7 @@ struct Family {
     choices: &'static [&'static [&'static str]],
 }
 
-const FAMILIES: [Family; 10] = [
+const FAMILIES: [Family; 11] = [
     Family {
         stem: "matmul_packed",
         choices: &[
@@ -34,7 +34,7 @@ const FAMILIES: [Family; 10] = [
         stem: "matmul_direct",
         choices: &[
             &["INT4", "INT8"],
-            &["F32", "F16"],
+            &["F32"],
             &["", "LORA"],
             &["", "RESIDUAL", "SWIGLU", "QKV"],
             &["", "VEC"],
@@ -49,6 +49,7 @@ const FAMILIES: [Family; 10] = [
     Family { stem: "rotary", choices: &[&["F32", "F16"]] },
     Family { stem: "swiglu", choices: &[&["F32", "F16"]] },
     Family { stem: "attend_causal", choices: &[&["F32", "F16"], &["", "VEC"]] },
+    Family { stem: "attend_direct", choices: &[&["F32"], &["", "VEC"]] },
     Family { stem: "embed_rows", choices: &[&["F32", "F16"]] },
     Family { stem: "pooled_head", choices: &[&["F32", "F16"], &["", "VEC"]] },
 ];

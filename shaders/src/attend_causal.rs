@@ -1,4 +1,5 @@
-//! Causal attention with grouped queries: see `wgsl/attend_causal.wgsl`.
+//! Causal attention with grouped queries: see `wgsl/attend_causal.wgsl`, and `wgsl/attend_direct.wgsl` for adapters that are
+//! programs.
 
 use crate::matmul_packed::word;
 use crate::{Elem, Launch, Shader, vec_flag};
@@ -29,6 +30,8 @@ pub struct Attention {
     pub v_strides: [usize; 3],
     /// Number type of all of it.
     pub elem: Elem,
+    /// Whether the adapter is a program: see [`Product`](crate::matmul_packed::Product).
+    pub in_software: bool,
 }
 
 impl Attention {
@@ -47,10 +50,15 @@ impl Attention {
         params.push(self.scale().to_bits());
         params.extend(strides.iter().map(|stride| word(*stride)));
         params.push(0);
+        // Programs have no halves.
+        let (stem, queries, columns) = match self.in_software && self.elem == Elem::F32 {
+            true => ("attend_direct", 64, self.width.div_ceil(64)),
+            false => ("attend_causal", 16, 1),
+        };
         Launch {
-            shader: Shader::find("attend_causal", &[self.elem.flag(), vec_flag(is_vec)]),
+            shader: Shader::find(stem, &[self.elem.flag(), vec_flag(is_vec)]),
             params,
-            groups: [word(self.tokens.div_ceil(16)), word(self.heads), word(self.notes)],
+            groups: [word(self.tokens.div_ceil(queries)), word(self.heads * columns), word(self.notes)],
         }
     }
 

@@ -139,7 +139,7 @@ mod tests {
         let mut stems: Vec<&str> =
             SHADERS.iter().filter_map(|shader| shader.name.split('.').next()).collect();
         stems.dedup();
-        assert_eq!(stems.len(), 10);
+        assert_eq!(stems.len(), 11);
         for shader in SHADERS {
             assert_eq!(shader.bindings.last().unwrap().access, Access::Uniform, "{}", shader.name);
             assert_eq!(shader.source.contains("enable f16"), shader.needs_f16, "{}", shader.name);

@@ -68,7 +68,8 @@ impl Product {
         if self.is_few_rows() {
             return crate::matmul_rows::launch(self);
         }
-        if self.in_software {
+        // Programs have no halves.
+        if self.in_software && self.elem == Elem::F32 {
             return crate::matmul_direct::launch(self);
         }
         let width = if self.form == Form::Swiglu { 32 } else { 64 };

@@ -9,33 +9,7 @@
 enable f16;
 #endif
 
-struct Params {
-    rows: u32,      // M
-    cols: u32,      // N
-    inner: u32,     // K
-    blocks_k: u32,  // ceil(K / 32)
-    rank: u32,      // R, a multiple of 4
-    z_cols: u32,    // columns of Z
-    segment_1: u32, // not read
-    segment_2: u32, // not read
-}
-
-#if VEC
-@group(0) @binding({next}) var<storage, read> x: array<vec4<{elem}>>; // [M, K/4]
-#else
-@group(0) @binding({next}) var<storage, read> x: array<{elem}>; // [M, K]
-#endif
-@group(0) @binding({next}) var<storage, read> w: array<u32>; // [N/64, K/32] blocks
-#if LORA
-@group(0) @binding({next}) var<storage, read> z: array<vec4<{elem}>>; // [M, z_cols/4]
-@group(0) @binding({next}) var<storage, read> b: array<vec4<{elem}>>; // [S, N, R/4], scaled
-@group(0) @binding({next}) var<storage, read> adapters: array<u32>; // [M] adapter of a row; none where it has no place in a tile's range
-#endif
-#if RESIDUAL
-@group(0) @binding({next}) var<storage, read> r: array<{elem}>; // [M, N]
-#endif
-@group(0) @binding({next}) var<storage, read_write> y: array<{elem}>; // [M, N]
-@group(0) @binding({next}) var<uniform> p: Params;
+#include product
 
 const WG_SIZE = 256u;
 

@@ -100,6 +100,7 @@ fn lowest_trained(model: &mut dyn Walk, layers: usize) -> usize {
 #[cfg(test)]
 pub(super) mod tests {
     use std::collections::BTreeMap;
+    use std::sync::{Mutex, MutexGuard, PoisonError};
 
     use burn::tensor::{DType, Device, TensorData};
 
@@ -154,7 +155,14 @@ pub(super) mod tests {
         TokenBatch::new(&notes, device).expect("notes")
     }
 
+    /// One test at a time: the seed that a pass by blocks sets is the whole process's.
+    fn alone() -> MutexGuard<'static, ()> {
+        static SEED: Mutex<()> = Mutex::new(());
+        SEED.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     fn both(model: &mut CausalLm, batch: &TokenBatch) -> [(Vec<f32>, Named); 2] {
+        let _alone = alone();
         let mut whole = Named::new();
         let loss = model.nll_sum(batch);
         collect(model, &mut loss.backward(), &mut whole);
@@ -227,6 +235,7 @@ pub(super) mod tests {
         assert_eq!(lowest_trained(&mut model, 3), 3);
         let batch = batch(&device);
         let mut parts = 0;
+        let _alone = alone();
         let _ = backward_by_blocks(
             &mut model,
             |model| &model.model,
@@ -240,6 +249,7 @@ pub(super) mod tests {
 
     #[test]
     fn dropout_zeroes_the_same_both_times() {
+        let _alone = alone();
         let device = Device::flex().autodiff();
         let lora = LoraConfig { r: 3, alpha: 5.0, dropout_prob: 0.4, ..LoraConfig::default() };
         let mut model = model(&[("lora", lora.into())], &device);

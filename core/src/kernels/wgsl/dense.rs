@@ -7,7 +7,7 @@ use burn_cubecl::tensor::CubeTensor;
 use clinlora_shaders::attend_causal::{Attention, MOST_WIDTH};
 use clinlora_shaders::{rms_norm as norm, rotary as turn, swiglu as gated};
 
-use super::{elem, empty, is_usable, launch, takes_wgsl};
+use super::{elem, empty, is_software, is_usable, launch, takes_wgsl};
 
 /// See [`rms_norm`](super::super::rms_norm::rms_norm).
 #[expect(clippy::cast_possible_truncation, reason = "an epsilon is meant to be f32")]
@@ -75,8 +75,20 @@ pub(in super::super) fn causal_attention(
         [note, head, token]
     };
     let (q_strides, k_strides, v_strides) = (outer(&q), outer(&k), outer(&v));
-    let shape =
-        Attention { notes, heads, kv_heads, tokens, keys, width, q_strides, k_strides, v_strides, elem };
+    let in_software = is_software();
+    let shape = Attention {
+        notes,
+        heads,
+        kv_heads,
+        tokens,
+        keys,
+        width,
+        q_strides,
+        k_strides,
+        v_strides,
+        elem,
+        in_software,
+    };
     let call = shape.launch();
     if !is_usable(&q.client, call.shader) {
         return None;

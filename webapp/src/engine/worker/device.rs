@@ -184,8 +184,8 @@ impl Gpu {
 /// The kernels that a model on a base meets here, where states are f32.
 struct Met {
     bits: &'static str,
-    /// The family of products of many rows.
-    products: &'static str,
+    /// The families of products of many rows, and of attention.
+    families: [&'static str; 2],
     /// Whether every width is a multiple of four: then none but the kernels for those.
     is_vec: bool,
 }
@@ -196,7 +196,10 @@ impl Met {
         let widths = ["hidden_size", "intermediate_size", "head_dim"].map(size);
         Self {
             bits: if base.bits == Bits::Four { "int4" } else { "int8" },
-            products: if adapter.is_software { "matmul_direct" } else { "matmul_packed" },
+            families: match adapter.is_software {
+                true => ["matmul_direct", "attend_direct"],
+                false => ["matmul_packed", "attend_causal"],
+            },
             is_vec: widths.iter().all(|width| width.is_some_and(|width| width.is_multiple_of(4))),
         }
     }
@@ -206,8 +209,9 @@ impl Met {
         let mut parts = name.split('.');
         let (stem, flags) = (parts.next().unwrap_or_default(), parts.collect::<Vec<_>>());
         let has = |flag: &str| flags.contains(&flag);
-        let product = [self.products, "matmul_rows"].contains(&stem);
-        let in_fours = product || ["lora_down", "attend_causal"].contains(&stem);
+        let [products, attention] = self.families;
+        let product = [products, "matmul_rows"].contains(&stem);
+        let in_fours = product || ["lora_down", attention].contains(&stem);
         (in_fours || ["rms_norm", "rotary"].contains(&stem))
             && has("f32")
             && (!product || has(self.bits))
