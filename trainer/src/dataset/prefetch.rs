@@ -92,7 +92,7 @@ mod tests {
                 seen.push(group.iter().map(|note| note.ids[0]).collect::<Vec<_>>());
             }
             assert_eq!(seen, [vec![4, 2], vec![0, 8], vec![1]]);
-            assert!(prefetched.take_waited() >= Duration::from_millis(4), "the first group is waited for");
+            assert!(prefetched.take_waited() > Duration::ZERO, "the first group is waited for");
             assert_eq!(prefetched.take_waited(), Duration::ZERO);
         });
     }

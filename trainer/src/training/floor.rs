@@ -135,10 +135,8 @@ mod tests {
     }
 
     #[test]
-    fn the_rate_is_a_rate_and_takes_less_than_a_second() {
-        let started = Instant::now();
+    fn the_rate_is_a_rate() {
         let rate = matmul_flops_per_s(&Device::flex(), DType::F32);
-        assert!(started.elapsed() < Duration::from_secs(5), "{:?}", started.elapsed());
         assert!((1e7..1e15).contains(&rate), "{rate}");
     }
 }

@@ -64,29 +64,21 @@ pub(super) struct Anatomy {
     pub(super) launch_gaps_s: f64,
 }
 
-struct Meter {
-    device: Device,
+/// Whose the time between two edges is.
+#[derive(Debug, Default)]
+struct Ledger {
     spent: BTreeMap<Part, (Duration, u64)>,
     under_way: Vec<Part>,
-    last: Instant,
-    /// What waiting takes when there is nothing to wait for.
-    edge: Duration,
 }
 
-static METER: Mutex<Option<Meter>> = Mutex::new(None);
-
-impl Meter {
-    fn turn(&mut self) {
-        // A failure shows when a value is read.
-        let _ = self.device.sync();
+impl Ledger {
+    /// The time that has passed belongs to the innermost part under way.
+    fn pass(&mut self, passed: Duration) {
         let part = self.under_way.last().copied().unwrap_or(Part::Rest);
-        let spent = self.last.elapsed().saturating_sub(self.edge);
-        self.spent.entry(part).or_default().0 += spent;
-        self.last = Instant::now();
+        self.spent.entry(part).or_default().0 += passed;
     }
 
     fn edge(&mut self, part: Part, edge: Edge) {
-        self.turn();
         match edge {
             Edge::Begin => {
                 self.spent.entry(part).or_default().1 += 1;
@@ -97,13 +89,43 @@ impl Meter {
             }
         }
     }
+
+    /// What each part takes of `steps` steps of `step_s` seconds.
+    #[expect(clippy::cast_precision_loss, reason = "counts to divide by")]
+    fn parts(self, steps: usize, step_s: f64) -> Vec<Spent> {
+        let part = |(part, (time, calls)): (Part, (Duration, u64))| {
+            let seconds = time.as_secs_f64() / steps as f64;
+            Spent { part: part.name(), calls: calls as f64 / steps as f64, seconds, share: seconds / step_s }
+        };
+        self.spent.into_iter().map(part).collect()
+    }
+}
+
+struct Meter {
+    device: Device,
+    ledger: Ledger,
+    last: Instant,
+    /// What waiting takes when there is nothing to wait for.
+    wait: Duration,
+}
+
+static METER: Mutex<Option<Meter>> = Mutex::new(None);
+
+impl Meter {
+    fn turn(&mut self) {
+        // A failure shows when a value is read.
+        let _ = self.device.sync();
+        self.ledger.pass(self.last.elapsed().saturating_sub(self.wait));
+        self.last = Instant::now();
+    }
 }
 
 fn tell(part: Part, edge: Edge) {
     if let Ok(mut meter) = METER.lock()
         && let Some(meter) = meter.as_mut()
     {
-        meter.edge(part, edge);
+        meter.turn();
+        meter.ledger.edge(part, edge);
     }
 }
 
@@ -128,14 +150,8 @@ pub(super) fn of(
     for _ in 0..20 {
         device::sync(device)?;
     }
-    let edge = asked.elapsed() / 20;
-    let meter = Meter {
-        device: device.clone(),
-        spent: BTreeMap::new(),
-        under_way: Vec::new(),
-        last: Instant::now(),
-        edge,
-    };
+    let wait = asked.elapsed() / 20;
+    let meter = Meter { device: device.clone(), ledger: Ledger::default(), last: Instant::now(), wait };
     if let Ok(mut place) = METER.lock() {
         *place = Some(meter);
     }
@@ -146,17 +162,11 @@ pub(super) fn of(
     let taken = started.elapsed().as_secs_f64() / steps as f64;
     let meter = METER.lock().ok().and_then(|mut meter| meter.take());
     outcome?;
-    let spent = meter.map_or_else(BTreeMap::new, |mut meter| {
+    let ledger = meter.map_or_else(Ledger::default, |mut meter| {
         meter.turn();
-        meter.spent
+        meter.ledger
     });
-    let parts: Vec<Spent> = spent
-        .into_iter()
-        .map(|(part, (time, calls))| {
-            let seconds = time.as_secs_f64() / steps as f64;
-            Spent { part: part.name(), calls: calls as f64 / steps as f64, seconds, share: seconds / taken }
-        })
-        .collect();
+    let parts = ledger.parts(steps, taken);
     let together: f64 = parts.iter().map(|spent| spent.seconds).sum();
     Ok(Anatomy { steps, step_s: taken, parts, launch_gaps_s: (step_s - together).max(0.0) })
 }
@@ -167,27 +177,27 @@ mod tests {
 
     #[test]
     fn time_goes_to_the_innermost_part_and_all_of_it_somewhere() {
-        let pause = |ms| std::thread::sleep(Duration::from_millis(ms));
-        let anatomy = of(&Device::flex(), 2, 0.1, || {
-            within(Part::Kind(Kind::Loss), || {
-                pause(4);
-                within(Part::Kind(Kind::Product), || pause(8));
-            });
-            within(Part::Optimiser, || pause(2));
-            pause(6);
-            Ok(())
-        })
-        .unwrap();
-        let seconds = |name: &str| anatomy.parts.iter().find(|spent| spent.part == name).unwrap().seconds;
-        for (name, ms) in
-            [("frozen products", 8.0), ("loss and its projection", 4.0), ("optimiser", 2.0), ("rest", 6.0)]
-        {
-            let taken = 1e3 * seconds(name);
-            assert!((ms * 0.9..ms + 6.0).contains(&taken), "{name}: {taken} ms");
+        let mut ledger = Ledger::default();
+        let (loss, product) = (Part::Kind(Kind::Loss), Part::Kind(Kind::Product));
+        for _ in 0..2 {
+            for (ms, part, edge) in [
+                (1, loss, Edge::Begin),
+                (4, product, Edge::Begin),
+                (8, product, Edge::End),
+                (3, loss, Edge::End),
+                (5, Part::Optimiser, Edge::Begin),
+                (2, Part::Optimiser, Edge::End),
+            ] {
+                ledger.pass(Duration::from_millis(ms));
+                ledger.edge(part, edge);
+            }
         }
-        let together: f64 = anatomy.parts.iter().map(|spent| spent.seconds).sum();
-        assert!((0.9..1.01).contains(&(together / anatomy.step_s)), "{together} of {}", anatomy.step_s);
-        assert!((anatomy.launch_gaps_s - (0.1 - together)).abs() < 1e-9);
-        assert!(anatomy.parts.iter().all(|spent| spent.part == "rest" || spent.calls == 1.0));
+        let parts = ledger.parts(2, 0.046);
+        let told: Vec<_> = parts.iter().map(|spent| (spent.part, (1e6 * spent.seconds).round())).collect();
+        let expected =
+            [("frozen products", 8e3), ("loss and its projection", 7e3), ("optimiser", 2e3), ("rest", 6e3)];
+        assert_eq!(told, expected);
+        assert!(parts.iter().all(|spent| spent.part == "rest" || spent.calls == 1.0));
+        assert!((parts.iter().map(|spent| spent.share).sum::<f64>() - 0.5).abs() < 1e-9);
     }
 }
