@@ -11,6 +11,7 @@ use crate::kernels::projection::{adapted_projection, projection};
 use crate::kernels::swiglu::swiglu;
 #[cfg(feature = "wgsl")]
 use crate::kernels::wgsl::packed::Stacked;
+use crate::model::norm::RmsNorm;
 use crate::peft::lora::{Lora, concatenated};
 use crate::quant::{Moments, Packed};
 use crate::weights::{Init, Weights};
@@ -150,23 +151,30 @@ impl Linear {
         onto + self.forward(x)
     }
 
-    /// The outputs of three layers for the same input.
-    pub fn together<const N: usize>(layers: [&Self; 3], x: Tensor<N>) -> [Tensor<N>; 3] {
+    /// The outputs of three layers for the norm of the same input.
+    pub fn together<const N: usize>(layers: [&Self; 3], norm: &RmsNorm, x: Tensor<N>) -> [Tensor<N>; 3] {
         if let [Some(first), Some(second), Some(third)] = layers.map(Self::packed)
-            && let Some(outputs) = packed::together(&x, [first, second, third])
+            && let Some(outputs) = packed::together(
+                &x,
+                packed::Norm { gain: &norm.weight.val(), eps: norm.eps },
+                [first, second, third],
+            )
         {
             return outputs;
         }
+        let x = norm.forward(x);
         layers.map(|layer| layer.forward(x.clone()))
     }
 
-    /// `silu(gate(x))·up(x)`, as a feed-forward network begins.
-    pub fn gated<const N: usize>(gate: &Self, up: &Self, x: Tensor<N>) -> Tensor<N> {
+    /// `silu(gate(y))·up(y)` of the norm `y` of `x`, as a feed-forward network begins.
+    pub fn gated<const N: usize>(gate: &Self, up: &Self, norm: &RmsNorm, x: Tensor<N>) -> Tensor<N> {
         if let (Some(gate), Some(up)) = (gate.packed(), up.packed())
-            && let Some(y) = packed::gated(&x, gate, up)
+            && let Some(y) =
+                packed::gated(&x, packed::Norm { gain: &norm.weight.val(), eps: norm.eps }, gate, up)
         {
             return y;
         }
+        let x = norm.forward(x);
         swiglu(gate.forward(x.clone()), up.forward(x))
     }
 

@@ -125,12 +125,14 @@ pub fn small(elem: Elem) -> Vec<Case> {
         }
     }
     for inner in [64, 31] {
-        cases.push(down(Down { rows: 13, cols: 24, inner, stacks: 3, elem }, 5));
-        cases.push(norm(5, inner, false, elem, 6));
-        cases.push(norm(5, inner, true, elem, 7));
+        for norm_eps in [None, Some(1e-5)] {
+            cases.push(down(Down { rows: 13, cols: 24, inner, stacks: 3, elem, norm_eps }, 5));
+        }
+        cases.push(norm(5, inner, elem, 6));
         cases.push(head(3, 5, inner, elem, 8));
     }
     cases.push(turn([2, 3, 5, 6], elem, 9));
+    cases.push(turn_both([2, 6, 5, 6], 2, elem, 13));
     cases.push(gated(517, elem, 10));
     cases.push(embedded(7, 44, elem, 11));
     for width in [48, 6] {
@@ -175,6 +177,27 @@ impl Random {
 
     fn scale(&mut self, most: f32) -> u32 {
         u32::from(f16::from_f32(most * (0.5 + 0.5 * self.floats(1, 1.0, Elem::F32)[0].abs())).to_bits())
+    }
+
+    /// Cosines and sines of angles, each `[T, E]`.
+    fn tables(&mut self, [_, _, t, e]: [usize; 4], elem: Elem) -> [Vec<f32>; 2] {
+        let angles = self.floats(t * e, 3.0, Elem::F32);
+        let of: [fn(f32) -> f32; 2] = [f32::cos, f32::sin];
+        of.map(|of| angles.iter().map(|angle| rounded(of(*angle), elem)).collect())
+    }
+
+    /// Heads that lie behind their tokens in memory, their strides, and what turning makes of them.
+    fn turned(
+        &mut self,
+        [b, h, t, e]: [usize; 4],
+        cos: &[f32],
+        sin: &[f32],
+        elem: Elem,
+    ) -> (Vec<f32>, [usize; 4], Vec<f32>) {
+        let x = self.floats(b * h * t * e, 1.0, elem);
+        let strides = [t * h * e, e, h * e, 1];
+        let turned = rotary::twin([b, h, t, e], strides, &x, cos, sin);
+        (x, strides, turned)
     }
 
     /// Codes and scales of blocks; values are at most `most`.
@@ -265,51 +288,64 @@ fn adapters_of(rows: usize) -> Vec<u32> {
 #[must_use]
 pub fn down(down: Down, seed: u64) -> Case {
     let mut random = Random(seed);
-    let Down { rows, cols, inner, stacks, elem } = down;
+    let Down { rows, cols, inner, stacks, elem, norm_eps } = down;
     let x = random.floats(rows * inner, 1.0, elem);
     let mut a = random.floats(stacks * cols * down.a_stride(), per_root(inner), elem);
     for row in a.chunks_exact_mut(down.a_stride()) {
         row[inner..].fill(0.0);
     }
     let adapters: Vec<u32> = adapters_of(rows * 9).into_iter().step_by(9).collect();
-    let expected = lora_down::twin(&down, &x, &a, &adapters);
-    let buffers = vec![input(&x, elem), input(&a, elem), words(&adapters), Buffer::Output { expected, elem }];
+    let z = |x: &[f32]| Buffer::Output { expected: lora_down::twin(&down, x, &a, &adapters), elem };
+    let buffers = match norm_eps {
+        None => vec![input(&x, elem), input(&a, elem), words(&adapters), z(&x)],
+        Some(eps) => {
+            let gain = random.floats(inner, 1.0, elem);
+            let normed = rms_norm::twin(&x, &gain, eps);
+            let z = z(&normed);
+            let normed = Buffer::Output { expected: normed, elem };
+            vec![input(&x, elem), input(&gain, elem), input(&a, elem), words(&adapters), normed, z]
+        }
+    };
     Case { launch: down.launch(), buffers, tolerance: tolerance(elem) }
 }
 
-/// A norm, alone or after a residual addition.
+/// A norm.
 #[must_use]
-pub fn norm(rows: usize, inner: usize, with_residual: bool, elem: Elem, seed: u64) -> Case {
+pub fn norm(rows: usize, inner: usize, elem: Elem, seed: u64) -> Case {
     let mut random = Random(seed);
     let x = random.floats(rows * inner, 1.0, elem);
     let gain = random.floats(inner, 1.0, elem);
-    let residual = with_residual.then(|| random.floats(rows * inner, 1.0, elem));
-    let (sum, normed) = rms_norm::twin(&x, residual.as_deref(), &gain, 1e-5);
-    let mut buffers = vec![input(&x, elem), input(&gain, elem)];
-    if let Some(residual) = residual {
-        buffers.extend([input(&residual, elem), Buffer::Output { expected: sum, elem }]);
-    }
-    buffers.push(Buffer::Output { expected: normed, elem });
-    Case {
-        launch: rms_norm::launch(rows, inner, 1e-5, with_residual, elem),
-        buffers,
-        tolerance: tolerance(elem),
-    }
+    let expected = rms_norm::twin(&x, &gain, 1e-5);
+    let buffers = vec![input(&x, elem), input(&gain, elem), Buffer::Output { expected, elem }];
+    Case { launch: rms_norm::launch(rows, inner, 1e-5, elem), buffers, tolerance: tolerance(elem) }
 }
 
 /// Rotary positions of heads that lie behind their tokens in memory.
 #[must_use]
-pub fn turn([b, h, t, e]: [usize; 4], elem: Elem, seed: u64) -> Case {
+pub fn turn(dims: [usize; 4], elem: Elem, seed: u64) -> Case {
     let mut random = Random(seed);
-    let x = random.floats(b * h * t * e, 1.0, elem);
-    let angles = random.floats(t * e, 3.0, Elem::F32);
-    let cos: Vec<f32> = angles.iter().map(|a| rounded(a.cos(), elem)).collect();
-    let sin: Vec<f32> = angles.iter().map(|a| rounded(a.sin(), elem)).collect();
-    let strides = [t * h * e, e, h * e, 1];
-    let expected = rotary::twin([b, h, t, e], strides, &x, &cos, &sin);
+    let [cos, sin] = random.tables(dims, elem);
+    let (x, strides, expected) = random.turned(dims, &cos, &sin, elem);
     let buffers =
         vec![input(&x, elem), input(&cos, elem), input(&sin, elem), Buffer::Output { expected, elem }];
-    Case { launch: rotary::launch([b, h, t, e], strides, elem), buffers, tolerance: tolerance(elem) }
+    Case { launch: rotary::launch(dims, strides, elem), buffers, tolerance: tolerance(elem) }
+}
+
+/// Rotary positions of queries and keys.
+#[must_use]
+pub fn turn_both(dims: [usize; 4], kv_heads: usize, elem: Elem, seed: u64) -> Case {
+    let mut random = Random(seed);
+    let [b, _, t, e] = dims;
+    let [cos, sin] = random.tables(dims, elem);
+    let (q, strides, turned_q) = random.turned(dims, &cos, &sin, elem);
+    let (k, kv_strides, turned_k) = random.turned([b, kv_heads, t, e], &cos, &sin, elem);
+    let [q, k, cos, sin] = [q, k, cos, sin].map(|values| input(&values, elem));
+    let [turned_q, turned_k] = [turned_q, turned_k].map(|expected| Buffer::Output { expected, elem });
+    Case {
+        launch: rotary::launch_both(dims, strides, kv_heads, kv_strides, elem),
+        buffers: vec![q, k, cos, sin, turned_q, turned_k],
+        tolerance: tolerance(elem),
+    }
 }
 
 /// `silu(gate)·up`.

@@ -148,8 +148,8 @@ mod tests {
 
     #[test]
     fn a_shader_is_found_by_its_flags() {
-        assert_eq!(Shader::find("rms_norm", &["f32", ""]).name, "rms_norm.f32");
-        assert_eq!(Shader::find("rms_norm", &["f16", "residual"]).name, "rms_norm.f16.residual");
+        assert_eq!(Shader::find("lora_down", &["f32", "", ""]).name, "lora_down.f32");
+        assert_eq!(Shader::find("lora_down", &["f16", "norm", "vec"]).name, "lora_down.f16.norm.vec");
         let source = Shader::find("rotary", &["f32"]).source_for_shared_buffers();
         assert!(!source.contains("storage, read>") && source.contains("uniform"));
     }

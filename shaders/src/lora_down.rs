@@ -1,10 +1,10 @@
-//! The first half of a LoRA delta, each row with its own adapter: see `wgsl/lora_down.wgsl`.
+//! The first half of a LoRA delta, each row with its own adapter, of `x` or of its norm: see `wgsl/lora_down.wgsl`.
 
 use crate::matmul_packed::{NO_ADAPTER, word};
 use crate::{Elem, Launch, Shader, vec_flag};
 
 /// Shape of a product with stacked `A`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Down {
     /// M.
     pub rows: usize,
@@ -16,6 +16,8 @@ pub struct Down {
     pub stacks: usize,
     /// Number type of all of it.
     pub elem: Elem,
+    /// What is added to the mean of the squares, if it is the norm of `x` that is multiplied.
+    pub norm_eps: Option<f32>,
 }
 
 impl Down {
@@ -27,9 +29,12 @@ impl Down {
     pub fn launch(&self) -> Launch {
         assert!(self.cols.is_multiple_of(8), "{} columns are padded to a multiple of 8", self.cols);
         let vec = vec_flag(self.inner.is_multiple_of(4));
+        let norm = if self.norm_eps.is_some() { "norm" } else { "" };
+        let mut params: Vec<u32> = [self.rows, self.cols, self.inner, self.stacks].map(word).into();
+        params.extend(self.norm_eps.iter().flat_map(|eps| [eps.to_bits(), 0]));
         Launch {
-            shader: Shader::find("lora_down", &[self.elem.flag(), vec]),
-            params: [self.rows, self.cols, self.inner, self.stacks].map(word).into(),
+            shader: Shader::find("lora_down", &[self.elem.flag(), norm, vec]),
+            params,
             groups: [word(self.cols / 8), word(self.rows.div_ceil(8)), 1],
         }
     }
@@ -41,7 +46,7 @@ impl Down {
     }
 }
 
-/// What the kernel computes, `[M, C]`, of `x` `[M, K]` and `a` `[S, C, a_stride]`.
+/// What the kernel computes, `[M, C]`, of `x` `[M, K]`, or the norm of it, and `a` `[S, C, a_stride]`.
 #[must_use]
 pub fn twin(down: &Down, x: &[f32], a: &[f32], row_adapters: &[u32]) -> Vec<f32> {
     let (inner, stride) = (down.inner, down.a_stride());

@@ -26,7 +26,7 @@ pub fn twin(
     let inner = gain.len();
     let mut logits = Vec::with_capacity(places.len() * labels);
     for [row, head] in places {
-        let (_, normed) = rms_norm::twin(&x[*row as usize * inner..][..inner], None, gain, eps);
+        let normed = rms_norm::twin(&x[*row as usize * inner..][..inner], gain, eps);
         for label in 0..labels {
             let weights = &heads[(*head as usize * labels + label) * inner..][..inner];
             logits.push(normed.iter().zip(weights).map(|(x, w)| x * w).sum());

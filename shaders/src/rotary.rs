@@ -11,6 +11,25 @@ pub fn launch([b, h, t, e]: [usize; 4], strides: [usize; 4], elem: Elem) -> Laun
     Launch { shader: Shader::find("rotary", &[elem.flag()]), params, groups: line(word(pairs.div_ceil(64))) }
 }
 
+/// The dispatch for queries `[B, H, T, E]` and keys `[B, K, T, E]`, which share all but heads and strides.
+#[must_use]
+pub fn launch_both(
+    [b, h, t, e]: [usize; 4],
+    strides: [usize; 4],
+    kv_heads: usize,
+    kv_strides: [usize; 4],
+    elem: Elem,
+) -> Launch {
+    let [pairs, kv_pairs] = [h, kv_heads].map(|heads| b * heads * t * e / 2);
+    let of_queries = [h, t, e / 2, pairs].into_iter().chain(strides);
+    let of_keys = [kv_heads, kv_pairs].into_iter().chain(kv_strides);
+    Launch {
+        shader: Shader::find("rotary", &[elem.flag(), "both"]),
+        params: of_queries.chain(of_keys).map(word).collect(),
+        groups: line(word((pairs + kv_pairs).div_ceil(64))),
+    }
+}
+
 /// What the kernel computes, contiguous `[B, H, T, E]`, of strided `x` and tables `[T, E]`.
 #[must_use]
 pub fn twin([b, h, t, e]: [usize; 4], strides: [usize; 4], x: &[f32], cos: &[f32], sin: &[f32]) -> Vec<f32> {

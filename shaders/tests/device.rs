@@ -72,13 +72,15 @@ fn the_other_kernels_equal_their_twins_at_any_size() {
     for elem in [Elem::F32, Elem::F16] {
         let ways: &[bool] = if elem == Elem::F32 { &[false, true] } else { &[false] };
         for (rows, inner) in [(1, 1), (33, 31), (257, 64), (3, 1757)] {
-            cases.push(cases::down(Down { rows, cols: 8, inner, stacks: 3, elem }, 1));
-            cases.push(cases::norm(rows, inner, false, elem, 2));
-            cases.push(cases::norm(rows, inner, true, elem, 3));
+            for norm_eps in [None, Some(1e-5)] {
+                cases.push(cases::down(Down { rows, cols: 24, inner, stacks: 3, elem, norm_eps }, 1));
+            }
+            cases.push(cases::norm(rows, inner, elem, 2));
             cases.push(cases::head(rows, 711, inner, elem, 4));
             cases.push(cases::gated(rows * inner, elem, 5));
             cases.push(cases::embedded(rows, inner.next_multiple_of(4), elem, 6));
             cases.push(cases::turn([2, 3, rows, 2 * inner], elem, 7));
+            cases.push(cases::turn_both([2, 6, rows, 2 * inner.min(64)], 3, elem, 3));
         }
         for (tokens, keys, width) in
             [(1, 1, 2), (16, 16, 64), (31, 31, 7), (67, 70, 48), (33, 97, MOST_WIDTH)]

@@ -1,4 +1,4 @@
-// y = s / sqrt(mean(s²) + eps) · gain, with s = x, or s = x + r with RESIDUAL, which is kept as well.
+// y = x / sqrt(mean(x²) + eps) · gain.
 //
 // One row for each workgroup of 64; the sum of squares is f32 and meets in two steps of eight.
 //
@@ -16,15 +16,8 @@ struct Params {
 
 @group(0) @binding(0) var<storage, read> x: array<{elem}>; // [M, K]
 @group(0) @binding(1) var<storage, read> gain: array<{elem}>; // [K]
-#if RESIDUAL
-@group(0) @binding(2) var<storage, read> r: array<{elem}>; // [M, K]
-@group(0) @binding(3) var<storage, read_write> s: array<{elem}>; // [M, K]
-@group(0) @binding(4) var<storage, read_write> y: array<{elem}>; // [M, K]
-@group(0) @binding(5) var<uniform> p: Params;
-#else
 @group(0) @binding(2) var<storage, read_write> y: array<{elem}>; // [M, K]
 @group(0) @binding(3) var<uniform> p: Params;
-#endif
 
 const WG_SIZE = 64u;
 
@@ -38,12 +31,7 @@ fn main(@builtin(workgroup_id) tile: vec3<u32>, @builtin(local_invocation_index)
     let at = select(0u, row, live) * p.inner;
     var squares = 0.0;
     for (var k = t; k < p.inner; k += WG_SIZE) {
-#if RESIDUAL
-        let value = x[at + k] + r[at + k];
-        if (live) { s[at + k] = value; }
-#else
         let value = x[at + k];
-#endif
         squares += f32(value) * f32(value);
     }
     sh_squares[t] = squares;
@@ -63,11 +51,7 @@ fn main(@builtin(workgroup_id) tile: vec3<u32>, @builtin(local_invocation_index)
     let factor = inverseSqrt(sum / f32(p.inner) + p.eps);
     if (live) {
         for (var k = t; k < p.inner; k += WG_SIZE) {
-#if RESIDUAL
-            let value = x[at + k] + r[at + k];
-#else
             let value = x[at + k];
-#endif
             y[at + k] = {elem}(f32(value) * factor) * gain[k];
         }
     }

@@ -1,8 +1,9 @@
 // y = x·cos + rotate_half(x)·sin: rotary positions in the layout of Hugging Face checkpoints.
 //
-// x may have any strides, so heads need not be moved in memory first; y is contiguous [B, H, T, E].
+// x may have any strides, so heads need not be moved in memory first; y is contiguous [B, H, T, E]. With BOTH the queries
+// and keys of a layer, which differ in heads and strides alone.
 //
-// Dispatch: x = min(ceil(B·H·T·E/2 / 64), 65535), y for the rest.
+// Dispatch: x = min(ceil(B·H·T·E/2 / 64), 65535), y for the rest; H of both together with BOTH.
 #if F16
 enable f16;
 #endif
@@ -16,29 +17,62 @@ struct Params {
     stride_h: u32,
     stride_t: u32,
     stride_e: u32,
+#if BOTH
+    heads_2: u32,
+    pairs_2: u32,
+    stride_2_b: u32,
+    stride_2_h: u32,
+    stride_2_t: u32,
+    stride_2_e: u32,
+#endif
 }
 
-@group(0) @binding(0) var<storage, read> x: array<{elem}>; // [B, H, T, E], strided
-@group(0) @binding(1) var<storage, read> cosine: array<{elem}>; // [T, E]
-@group(0) @binding(2) var<storage, read> sine: array<{elem}>; // [T, E]
-@group(0) @binding(3) var<storage, read_write> y: array<{elem}>; // [B, H, T, E]
-@group(0) @binding(4) var<uniform> p: Params;
+@group(0) @binding({next}) var<storage, read> x: array<{elem}>; // [B, H, T, E], strided
+#if BOTH
+@group(0) @binding({next}) var<storage, read> x_2: array<{elem}>; // [B, H of the second, T, E], strided
+#endif
+@group(0) @binding({next}) var<storage, read> cosine: array<{elem}>; // [T, E]
+@group(0) @binding({next}) var<storage, read> sine: array<{elem}>; // [T, E]
+@group(0) @binding({next}) var<storage, read_write> y: array<{elem}>; // [B, H, T, E]
+#if BOTH
+@group(0) @binding({next}) var<storage, read_write> y_2: array<{elem}>; // [B, H of the second, T, E]
+#endif
+@group(0) @binding({next}) var<uniform> p: Params;
 
 const WG_SIZE = 64u;
 
 @compute @workgroup_size(WG_SIZE)
 fn main(@builtin(workgroup_id) tile: vec3<u32>, @builtin(local_invocation_index) thread: u32) {
     let pair = (tile.y * 65535u + tile.x) * WG_SIZE + thread;
-    if (pair >= p.pairs) { return; }
-    let e = pair % p.half;
-    let row = pair / p.half;
-    let t = row % p.tokens;
-    let h = (row / p.tokens) % p.heads;
-    let at = (row / p.tokens / p.heads) * p.stride_b + h * p.stride_h + t * p.stride_t + e * p.stride_e;
-    let first = f32(x[at]);
-    let second = f32(x[at + p.half * p.stride_e]);
-    let angle = t * 2u * p.half + e;
-    let to = row * 2u * p.half + e;
-    y[to] = {elem}(first * f32(cosine[angle]) - second * f32(sine[angle]));
-    y[to + p.half] = {elem}(second * f32(cosine[angle + p.half]) + first * f32(sine[angle + p.half]));
+    if (pair < p.pairs) {
+        let e = pair % p.half;
+        let row = pair / p.half;
+        let t = row % p.tokens;
+        let h = (row / p.tokens) % p.heads;
+        let at = (row / p.tokens / p.heads) * p.stride_b + h * p.stride_h + t * p.stride_t + e * p.stride_e;
+        let to = row * 2u * p.half + e;
+        let turned = turn(f32(x[at]), f32(x[at + p.half * p.stride_e]), t * 2u * p.half + e);
+        y[to] = {elem}(turned.x);
+        y[to + p.half] = {elem}(turned.y);
+    }
+#if BOTH
+    if (pair >= p.pairs && pair - p.pairs < p.pairs_2) {
+        let e = (pair - p.pairs) % p.half;
+        let row = (pair - p.pairs) / p.half;
+        let t = row % p.tokens;
+        let h = (row / p.tokens) % p.heads_2;
+        let at = (row / p.tokens / p.heads_2) * p.stride_2_b + h * p.stride_2_h + t * p.stride_2_t + e * p.stride_2_e;
+        let to = row * 2u * p.half + e;
+        let turned = turn(f32(x_2[at]), f32(x_2[at + p.half * p.stride_2_e]), t * 2u * p.half + e);
+        y_2[to] = {elem}(turned.x);
+        y_2[to + p.half] = {elem}(turned.y);
+    }
+#endif
+}
+
+fn turn(first: f32, second: f32, angle: u32) -> vec2<f32> {
+    return vec2<f32>(
+        first * f32(cosine[angle]) - second * f32(sine[angle]),
+        second * f32(cosine[angle + p.half]) + first * f32(sine[angle + p.half]),
+    );
 }

@@ -28,6 +28,18 @@ pub(crate) struct Layer<'a> {
     pub(crate) stacked: &'a wgsl::Stacked,
 }
 
+/// The norm of what layers are given is what they multiply: see [`rms_norm`](super::rms_norm::rms_norm).
+#[derive(Debug, Clone, Copy)]
+#[cfg_attr(
+    not(any(feature = "flex", feature = "wgsl")),
+    expect(dead_code, reason = "no device here has a body")
+)]
+pub(crate) struct Norm<'a> {
+    /// `[d_in]`.
+    pub(crate) gain: &'a Tensor<1>,
+    pub(crate) eps: f64,
+}
+
 /// `x·Wᵀ` with the active deltas, added to `onto` if there is one.
 ///
 /// # Shapes
@@ -50,31 +62,40 @@ pub(crate) fn linear<const N: usize>(
     None
 }
 
-/// `silu(gate(x))·up(x)`, `[B, .., F]`.
-pub(crate) fn gated<const N: usize>(x: &Tensor<N>, gate: Layer<'_>, up: Layer<'_>) -> Option<Tensor<N>> {
+/// `silu(gate(y))·up(y)` of the norm `y` of `x`, `[B, .., F]`.
+pub(crate) fn gated<const N: usize>(
+    x: &Tensor<N>,
+    norm: Norm<'_>,
+    gate: Layer<'_>,
+    up: Layer<'_>,
+) -> Option<Tensor<N>> {
     #[cfg(feature = "flex")]
-    if let Some(y) = flex::gated(x, gate, up) {
+    if let Some(y) = flex::gated(x, norm, gate, up) {
         return Some(y);
     }
     #[cfg(feature = "wgsl")]
-    if let Some(y) = wgsl::gated(x, gate, up) {
+    if let Some(y) = wgsl::gated(x, norm, gate, up) {
         return Some(y);
     }
-    let _ = (x, gate, up);
+    let _ = (x, norm, gate, up);
     None
 }
 
-/// The outputs of three layers for the same `x`.
-pub(crate) fn together<const N: usize>(x: &Tensor<N>, layers: [Layer<'_>; 3]) -> Option<[Tensor<N>; 3]> {
+/// The outputs of three layers for the norm of the same `x`.
+pub(crate) fn together<const N: usize>(
+    x: &Tensor<N>,
+    norm: Norm<'_>,
+    layers: [Layer<'_>; 3],
+) -> Option<[Tensor<N>; 3]> {
     #[cfg(feature = "flex")]
-    if let Some(outputs) = flex::together(x, layers) {
+    if let Some(outputs) = flex::together(x, norm, layers) {
         return Some(outputs);
     }
     #[cfg(feature = "wgsl")]
-    if let Some(outputs) = wgsl::together(x, layers) {
+    if let Some(outputs) = wgsl::together(x, norm, layers) {
         return Some(outputs);
     }
-    let _ = (x, layers);
+    let _ = (x, norm, layers);
     None
 }
 

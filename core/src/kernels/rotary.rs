@@ -23,6 +23,21 @@ pub fn rotary(x: Tensor<4>, cos: Tensor<2>, sin: Tensor<2>) -> Tensor<4> {
     })
 }
 
+/// Turns queries and keys by the same angles: of a device of these, in one dispatch.
+///
+/// # Shapes
+/// - `q`: `[B, H, T, E]`
+/// - `k`: `[B, K, T, E]`
+/// - `cos` and `sin`: as of [`rotary`]
+#[must_use]
+pub fn rotary_both(q: Tensor<4>, k: Tensor<4>, cos: Tensor<2>, sin: Tensor<2>) -> [Tensor<4>; 2] {
+    #[cfg(feature = "wgsl")]
+    if let Some(both) = super::wgsl::packed::rotary_both(&q, &k, &cos, &sin) {
+        return both;
+    }
+    [rotary(q, cos.clone(), sin.clone()), rotary(k, cos, sin)]
+}
+
 pub(super) fn reference<B: Backend>(
     x: FloatTensor<B>,
     cos: FloatTensor<B>,

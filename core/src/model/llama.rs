@@ -378,10 +378,9 @@ impl Block {
         surroundings: &Surroundings,
         layer: usize,
     ) -> Tensor<3> {
-        let normed = self.input_layernorm.forward(x.clone());
-        let onto = chosen.map_or(x.clone(), |chosen| chosen.of(x));
-        let x = self.self_attn.forward(normed, onto, chosen, surroundings, layer);
-        self.mlp.forward(self.post_attention_layernorm.forward(x.clone()), x)
+        let onto = chosen.map_or(x.clone(), |chosen| chosen.of(x.clone()));
+        let x = self.self_attn.forward(&self.input_layernorm, x, onto, chosen, surroundings, layer);
+        self.mlp.forward(&self.post_attention_layernorm, x)
     }
 }
 
@@ -402,9 +401,10 @@ impl Attention {
         }
     }
 
-    /// Of every token, or of the `chosen` ones alone, added to `onto`.
+    /// Of the norm of every token, or of the `chosen` ones alone, added to `onto`.
     fn forward(
         &self,
+        norm: &RmsNorm,
         x: Tensor<3>,
         onto: Tensor<3>,
         chosen: Option<&Chosen>,
@@ -413,10 +413,10 @@ impl Attention {
     ) -> Tensor<3> {
         let rope = &surroundings.rope;
         let packing = surroundings.packing.as_ref();
-        let turn = chosen.map_or(rope, |chosen| &chosen.rope);
         let [q, k, v] = match chosen {
-            None => Linear::together([&self.q_proj, &self.k_proj, &self.v_proj], x),
+            None => Linear::together([&self.q_proj, &self.k_proj, &self.v_proj], norm, x),
             Some(chosen) => {
+                let x = norm.forward(x);
                 let q = self.q_proj.forward(chosen.of(x.clone()));
                 [q, self.k_proj.forward(x.clone()), self.v_proj.forward(x)]
             }
@@ -428,7 +428,10 @@ impl Attention {
         let q = self.heads(q, self.num_heads); // [B, H, T, E]
         let k = self.heads(k, self.num_key_value_heads); // [B, K, T, E]
         let v = self.heads(v, self.num_key_value_heads); // [B, K, T, E]
-        let (q, k) = (turn.rotate(q), rope.rotate(k));
+        let [q, k] = match chosen {
+            None => rope.rotate_both(q, k),
+            Some(chosen) => [chosen.rope.rotate(q), rope.rotate(k)],
+        };
         let (k, v) = match surroundings.before.get(layer) {
             Some((keys, values)) => (behind(keys, k), behind(values, v)), // [B, K, S + T, E]
             None => (k, v),
@@ -497,10 +500,10 @@ impl Mlp {
         }
     }
 
-    /// Added to `onto`.
-    fn forward(&self, x: Tensor<3>, onto: Tensor<3>) -> Tensor<3> {
-        let gated = Linear::gated(&self.gate_proj, &self.up_proj, x); // [B, T, F]
-        self.down_proj.forward_onto(gated, onto)
+    /// Of the norm of `x`, added to it.
+    fn forward(&self, norm: &RmsNorm, x: Tensor<3>) -> Tensor<3> {
+        let gated = Linear::gated(&self.gate_proj, &self.up_proj, norm, x.clone()); // [B, T, F]
+        self.down_proj.forward_onto(gated, x)
     }
 }
 

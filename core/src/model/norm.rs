@@ -13,7 +13,7 @@ use crate::weights::{Init, Weights};
 #[derive(Module, Debug)]
 pub struct RmsNorm {
     pub(crate) weight: Param<Tensor<1>>,
-    eps: f64,
+    pub(crate) eps: f64,
 }
 
 impl RmsNorm {

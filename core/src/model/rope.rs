@@ -5,7 +5,7 @@ use std::ops::Range;
 use burn::tensor::{DType, Device, Int, Tensor, TensorData};
 
 use crate::config::{LlamaConfig, RopeConfig, RopeScaling};
-use crate::kernels::rotary::rotary;
+use crate::kernels::rotary::{rotary, rotary_both};
 
 /// The frequencies of one model.
 #[derive(Debug, Clone, PartialEq)]
@@ -66,6 +66,20 @@ impl RopeTables {
     pub(crate) fn at(&self, places: Tensor<1, Int>) -> Self {
         let of = |table: &Tensor<2>| table.clone().select(0, places.clone());
         Self { cos: of(&self.cos), sin: of(&self.sin), a_row_each: true }
+    }
+
+    /// As [`rotate`](Self::rotate), of queries and keys at the same positions.
+    ///
+    /// # Shapes
+    /// - `q`: `[B, H, T, E]`
+    /// - `k`: `[B, K, T, E]`
+    ///
+    /// # Panics
+    /// If these are the tables of one position for each row.
+    #[must_use]
+    pub fn rotate_both(&self, q: Tensor<4>, k: Tensor<4>) -> [Tensor<4>; 2] {
+        assert!(!self.a_row_each, "queries and keys of the same tokens");
+        rotary_both(q, k, self.cos.clone(), self.sin.clone())
     }
 
     /// `x·cos + rotate_half(x)·sin`.

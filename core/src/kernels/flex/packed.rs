@@ -5,7 +5,8 @@ use burn::backend::flex::FlexTensor;
 use burn::backend::{BackendTensor, DispatchTensorKind};
 use burn::tensor::{DType, Int, Tensor};
 
-use super::super::packed::{Layer, from_device};
+use super::super::packed::{Layer, Norm, from_device};
+use super::super::rms_norm::rms_norm;
 #[cfg(target_arch = "wasm32")]
 use super::simd::{float, integer};
 use super::{swiglu, tensor, values};
@@ -34,6 +35,12 @@ impl<const N: usize> Rows<N> {
             codes: integer::Rows::of(super::values(&values), x.dims()[N - 1]),
             values,
         })
+    }
+
+    /// Of the norm of `x`.
+    fn of_norm(x: &Tensor<N>, norm: Norm<'_>) -> Option<Self> {
+        float(x)?;
+        Self::of(&rms_norm(x.clone(), norm.gain.clone(), norm.eps))
     }
 
     /// The outputs of `layer`, added to `onto` if there is one.
@@ -139,19 +146,21 @@ pub(in super::super) fn linear<const N: usize>(
 
 pub(in super::super) fn gated<const N: usize>(
     x: &Tensor<N>,
+    norm: Norm<'_>,
     gate: Layer<'_>,
     up: Layer<'_>,
 ) -> Option<Tensor<N>> {
-    let rows = Rows::of(x)?;
+    let rows = Rows::of_norm(x, norm)?;
     let [gate, up] = [rows.times(gate, None)?, rows.times(up, None)?];
     Some(burn_of(swiglu::forward(&float(&gate)?, &float(&up)?)))
 }
 
 pub(in super::super) fn together<const N: usize>(
     x: &Tensor<N>,
+    norm: Norm<'_>,
     [first, second, third]: [Layer<'_>; 3],
 ) -> Option<[Tensor<N>; 3]> {
-    let rows = Rows::of(x)?;
+    let rows = Rows::of_norm(x, norm)?;
     Some([rows.times(first, None)?, rows.times(second, None)?, rows.times(third, None)?])
 }
 

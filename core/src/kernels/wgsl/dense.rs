@@ -15,7 +15,7 @@ pub(in super::super) fn rms_norm(x: &CubeTensor, gain: &CubeTensor, eps: f64) ->
     let elem = elem(x).filter(|_| takes_wgsl(&x.client) && gain.dtype == x.dtype)?;
     let shape: Vec<usize> = x.shape().to_vec();
     let (inner, rows) = (*shape.last()?, shape[..shape.len() - 1].iter().product());
-    let call = norm::launch(rows, inner, eps as f32, false, elem);
+    let call = norm::launch(rows, inner, eps as f32, elem);
     if !is_usable(&x.client, call.shader) {
         return None;
     }
@@ -38,6 +38,25 @@ pub(in super::super) fn rotary(x: &CubeTensor, cos: &CubeTensor, sin: &CubeTenso
     let y = empty(x, &dims);
     launch(&x.client, call, &[x, &cos, &sin, &y]);
     Some(y)
+}
+
+/// See [`rotary_both`](super::super::rotary::rotary_both).
+pub(super) fn rotary_both(
+    q: &CubeTensor,
+    k: &CubeTensor,
+    cos: &CubeTensor,
+    sin: &CubeTensor,
+) -> Option<[CubeTensor; 2]> {
+    let elem = elem(q).filter(|_| takes_wgsl(&q.client) && k.dtype == q.dtype && cos.dtype == q.dtype)?;
+    let (dims, kv_dims) = (q.shape().dims::<4>(), k.shape().dims::<4>());
+    let call = turn::launch_both(dims, strides(q), kv_dims[1], strides(k), elem);
+    if !is_usable(&q.client, call.shader) {
+        return None;
+    }
+    let (cos, sin) = (into_contiguous(cos.clone()), into_contiguous(sin.clone()));
+    let both = [empty(q, &dims), empty(k, &kv_dims)];
+    launch(&q.client, call, &[q, k, &cos, &sin, &both[0], &both[1]]);
+    Some(both)
 }
 
 /// See [`swiglu`](super::super::swiglu::swiglu).

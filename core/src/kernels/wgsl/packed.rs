@@ -1,4 +1,4 @@
-//! Products with packed matrices, the active LoRA deltas in them: one dispatch, and one more with deltas.
+//! Products with packed matrices, the active LoRA deltas in them: one dispatch, and one more with deltas or a norm.
 //!
 //! Rows of a batch fall into stacks, the sets of adapters that act on them. A [`Stacked`] keeps what the kernels read of
 //! the deltas: for each stack the `A` of every matrix, one under the other, the scaled `B`, and the stack of each row. It is
@@ -16,7 +16,8 @@ use clinlora_shaders::lora_down::Down;
 use clinlora_shaders::matmul_packed::{Form, NO_ADAPTER, Product, row_adapters};
 use clinlora_shaders::packed::Bits as CodeBits;
 
-use super::super::packed::Layer;
+use super::super::packed::{Layer, Norm};
+use super::dense::rms_norm;
 use super::{elem, empty, is_software, is_usable, launch, takes_wgsl};
 use crate::peft::lora::Lora;
 use crate::quant::Bits;
@@ -40,22 +41,24 @@ pub(in super::super) fn linear<const N: usize>(
         Some(onto) => Some(float(&rows_of(onto.clone()))?),
         None => None,
     };
-    Some(burn_of(product(x, &[layer], form, d_out, onto.as_ref())?, outputs(x, d_out)))
+    Some(burn_of(product(x, None, &[layer], form, d_out, onto.as_ref())?, outputs(x, d_out)))
 }
 
-/// `silu(gate(x))·up(x)`, `[B, .., F]`.
+/// `silu(gate(y))·up(y)` of the norm `y` of `x`, `[B, .., F]`.
 pub(in super::super) fn gated<const N: usize>(
     x: &Tensor<N>,
+    norm: Norm<'_>,
     gate: Layer<'_>,
     up: Layer<'_>,
 ) -> Option<Tensor<N>> {
     let width = gate.packed.shape()[0];
-    Some(burn_of(product(x, &[gate, up], Form::Swiglu, width, None)?, outputs(x, width)))
+    Some(burn_of(product(x, Some(norm), &[gate, up], Form::Swiglu, width, None)?, outputs(x, width)))
 }
 
-/// Three layers on the same `x`; the results are columns of one tensor.
+/// Three layers on the norm of the same `x`; the results are columns of one tensor.
 pub(in super::super) fn together<const N: usize>(
     x: &Tensor<N>,
+    norm: Norm<'_>,
     layers: [Layer<'_>; 3],
 ) -> Option<[Tensor<N>; 3]> {
     let widths = layers.map(|layer| layer.packed.shape()[0]);
@@ -63,7 +66,7 @@ pub(in super::super) fn together<const N: usize>(
     let starts = [0, first, first + second];
     let form = Form::Qkv([starts[1], starts[2]]);
     let cols = starts[2] + third;
-    let y = product(x, &layers, form, cols, None)?;
+    let y = product(x, Some(norm), &layers, form, cols, None)?;
     let alignment = usize::try_from(y.client.properties().memory.alignment).ok()?;
     if starts.iter().any(|start| !(start * y.dtype.size()).is_multiple_of(alignment)) {
         let y = burn_of(y, outputs(x, cols));
@@ -83,6 +86,17 @@ pub(in super::super) fn together<const N: usize>(
     }))
 }
 
+/// See [`rotary_both`](super::super::rotary::rotary_both).
+pub(in super::super) fn rotary_both(
+    q: &Tensor<4>,
+    k: &Tensor<4>,
+    cos: &Tensor<2>,
+    sin: &Tensor<2>,
+) -> Option<[Tensor<4>; 2]> {
+    let [q, k, cos, sin] = [float(q)?, float(k)?, float(cos)?, float(sin)?];
+    Some(super::dense::rotary_both(&q, &k, &cos, &sin)?.map(from_device))
+}
+
 /// Sizes of the result of a layer of this width for `x`.
 fn outputs<const N: usize>(x: &Tensor<N>, width: usize) -> [usize; N] {
     let mut dims = x.dims();
@@ -93,6 +107,7 @@ fn outputs<const N: usize>(x: &Tensor<N>, width: usize) -> [usize; N] {
 /// `[rows of x, cols]`.
 fn product<const N: usize>(
     x: &Tensor<N>,
+    norm: Option<Norm<'_>>,
     layers: &[Layer<'_>],
     form: Form,
     cols: usize,
@@ -117,22 +132,48 @@ fn product<const N: usize>(
     if !is_usable(&x.client, call.shader) {
         return None;
     }
-    let mut tensors = vec![x.clone()];
+    let gain = match norm {
+        Some(norm) => Some(into_contiguous(float(norm.gain)?)),
+        None => None,
+    };
+    let mut words = Vec::new();
     for layer in layers {
-        tensors.push(int(&layer.packed.words())?);
+        words.push(int(&layer.packed.words())?);
     }
-    if let Some(columns) = &columns {
-        let [a, b] = [float(&columns.a)?, float(&columns.b)?];
-        let adapters = int(&columns.adapters)?;
-        let width = columns.rank * form.matrices();
-        let down = Down { rows, cols: width, inner, stacks: columns.a.dims()[0], elem }.launch();
-        if !is_usable(&x.client, down.shader) {
-            return None;
+    let (x, deltas) = match &columns {
+        Some(columns) => {
+            let [a, b] = [float(&columns.a)?, float(&columns.b)?];
+            let adapters = int(&columns.adapters)?;
+            let width = columns.rank * form.matrices();
+            #[expect(clippy::cast_possible_truncation, reason = "an epsilon is meant to be f32")]
+            let norm_eps = norm.map(|norm| norm.eps as f32);
+            let stacks = columns.a.dims()[0];
+            let down = Down { rows, cols: width, inner, stacks, elem, norm_eps }.launch();
+            if !is_usable(&x.client, down.shader) {
+                return None;
+            }
+            let z = empty(&x, &[rows, width]);
+            let x = match &gain {
+                None => {
+                    launch(&x.client, down, &[&x, &a, &adapters, &z]);
+                    x
+                }
+                Some(gain) => {
+                    let normed = empty(&x, &[rows, inner]);
+                    launch(&x.client, down, &[&x, gain, &a, &adapters, &normed, &z]);
+                    normed
+                }
+            };
+            (x, vec![z, b, adapters])
         }
-        let z = empty(&x, &[rows, width]);
-        launch(&x.client, down, &[&x, &a, &adapters, &z]);
-        tensors.extend([z, b, adapters]);
-    }
+        None => match (&gain, norm) {
+            (Some(gain), Some(norm)) => (rms_norm(&x, gain, norm.eps)?, Vec::new()),
+            _ => (x, Vec::new()),
+        },
+    };
+    let mut tensors = vec![x.clone()];
+    tensors.extend(words);
+    tensors.extend(deltas);
     tensors.extend(residual.map(|residual| into_contiguous(residual.clone())));
     let y = empty(&x, &[rows, cols]);
     tensors.push(y.clone());
