@@ -35,6 +35,7 @@ async fn webgpu() -> Device {
     if let Some(device) = DEVICE.with_borrow(Clone::clone) {
         return device;
     }
+    clinlora_webapp::engine::constructors::run_constructors();
     let options = Device::wgpu_options().graphics_api(WgpuBackend::WebGpu);
     let device = options.init_async().await.expect("this browser has a WebGPU adapter");
     DEVICE.set(Some(device.clone()));

@@ -76,6 +76,21 @@ fn hidden<B: Backend>(q: &FloatTensor<B>, keys: usize) -> BoolTensor<B> {
     B::bool_expand(B::bool_reshape(mask, Shape::from(vec![1, 1, t, keys])), Shape::from(vec![b, h, t, keys]))
 }
 
+/// The heads that lie side by side in each row, without moving them in memory.
+///
+/// # Shapes
+/// - `x`: `[B, T, heads·E]`
+/// - result: `[B, heads, T, E]`
+#[must_use]
+pub fn heads(x: Tensor<3>, heads: usize) -> Tensor<4> {
+    #[cfg(feature = "wgsl")]
+    if let Some(view) = super::wgsl::packed::heads(&x, heads) {
+        return view;
+    }
+    let [b, t, width] = x.dims();
+    x.reshape([b, t, heads, width / heads]).swap_dims(1, 2)
+}
+
 pub(super) fn reference<B: Backend>(
     q: FloatTensor<B>,
     k: FloatTensor<B>,

@@ -14,7 +14,7 @@ use super::norm::RmsNorm;
 use super::packing::Packing;
 use super::rope::{Rope, RopeTables};
 use crate::config::LlamaConfig;
-use crate::kernels::attention::causal_attention;
+use crate::kernels::attention::{causal_attention, heads};
 use crate::linear::Linear;
 use crate::params::{Visitor, Walk};
 use crate::peft::adaption_prompt::AdaptionPrompt;
@@ -425,9 +425,9 @@ impl Attention {
             None => [q, k, v],
             Some(packing) => [q, k, v].map(|x| packing.unpack(x)),
         };
-        let q = self.heads(q, self.num_heads); // [B, H, T, E]
-        let k = self.heads(k, self.num_key_value_heads); // [B, K, T, E]
-        let v = self.heads(v, self.num_key_value_heads); // [B, K, T, E]
+        let q = heads(q, self.num_heads); // [B, H, T, E]
+        let k = heads(k, self.num_key_value_heads); // [B, K, T, E]
+        let v = heads(v, self.num_key_value_heads); // [B, K, T, E]
         let [q, k] = match chosen {
             None => rope.rotate_both(q, k),
             Some(chosen) => [chosen.rope.rotate(q), rope.rotate(k)],
@@ -448,8 +448,8 @@ impl Attention {
         }; // [B, H, T, E]
         let active = self.prompts.iter().filter(|prompt| prompt.is_active());
         let mixed = active.fold(mixed, |mixed, prompt| mixed + self.attend(q.clone(), prompt));
-        let [b, heads, t, width] = mixed.dims();
-        let mixed = mixed.swap_dims(1, 2).reshape([b, t, heads * width]);
+        let [b, count, t, width] = mixed.dims();
+        let mixed = mixed.swap_dims(1, 2).reshape([b, t, count * width]);
         let mixed = match packing {
             None => mixed,
             Some(packing) => packing.pack(mixed),
@@ -460,15 +460,9 @@ impl Attention {
     /// What the queries find in a prompt of the layer's own, `[B, H, T, E]`.
     fn attend(&self, q: Tensor<4>, prompt: &AdaptionPrompt) -> Tensor<4> {
         let tokens = prompt.tokens(q.dtype());
-        let k = self.heads(self.k_proj.forward(tokens.clone()), self.num_key_value_heads);
-        let v = self.heads(self.v_proj.forward(tokens), self.num_key_value_heads);
+        let k = heads(self.k_proj.forward(tokens.clone()), self.num_key_value_heads);
+        let v = heads(self.v_proj.forward(tokens), self.num_key_value_heads);
         prompt.attend(q, self.shared(k), self.shared(v))
-    }
-
-    /// `[B, T, heads·E]` to `[B, heads, T, E]`.
-    fn heads(&self, x: Tensor<3>, heads: usize) -> Tensor<4> {
-        let [b, t, _] = x.dims();
-        x.reshape([b, t, heads, self.head_dim]).swap_dims(1, 2)
     }
 
     /// Repeats each key/value head for the query heads that share it: `[B, K, T, E]` to `[B, H, T, E]`.

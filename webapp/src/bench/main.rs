@@ -5,4 +5,11 @@
 #[expect(unreachable_pub, reason = "what JavaScript calls is public to it")]
 mod engine;
 
+#[cfg(target_arch = "wasm32")]
+fn main() {
+    clinlora_webapp::engine::constructors::run_constructors();
+}
+
+/// It runs in a browser only; a native build exists so that the workspace compiles as one.
+#[cfg(not(target_arch = "wasm32"))]
 fn main() {}

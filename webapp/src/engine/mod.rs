@@ -4,6 +4,8 @@
 pub mod choice;
 #[cfg(target_arch = "wasm32")]
 pub mod client;
+#[cfg(target_arch = "wasm32")]
+pub mod constructors;
 pub mod download;
 pub mod ledger;
 pub mod protocol;

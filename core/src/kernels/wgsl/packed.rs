@@ -86,6 +86,16 @@ pub(in super::super) fn together<const N: usize>(
     }))
 }
 
+/// See [`heads`](super::super::attention::heads). Burn would copy a view of a wider buffer here if the batch is one note.
+pub(in super::super) fn heads(x: &Tensor<3>, heads: usize) -> Option<Tensor<4>> {
+    let [b, t, width] = x.dims();
+    let x = float(x).filter(|x| takes_wgsl(&x.client))?;
+    let [note, token, element] = [0, 1, 2].map(|dim| x.meta.strides()[dim]);
+    let shape = Shape::from(vec![b, heads, t, width / heads]);
+    let meta = Metadata::new(shape, Strides::new(&[note, width / heads * element, token, element]));
+    Some(from_device(CubeTensor::new(x.client.clone(), x.handle.clone(), meta, x.device.clone(), x.dtype)))
+}
+
 /// See [`rotary_both`](super::super::rotary::rotary_both).
 pub(in super::super) fn rotary_both(
     q: &Tensor<4>,

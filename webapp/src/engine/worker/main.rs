@@ -24,6 +24,7 @@ mod why;
 
 #[cfg(target_arch = "wasm32")]
 fn main() {
+    clinlora_webapp::engine::constructors::run_constructors();
     host::report_panics();
     host::record_requests();
     requests::listen();
