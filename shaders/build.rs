@@ -1,5 +1,6 @@
 //! Expands every permutation of every shader, validates it with naga, holds it to WebGPU's default limits, and writes
-//! the table of them that the crate includes.
+//! the table of them that the crate includes. The crate holds the files of `wgsl/` and expands one when it is asked for: all
+//! permutations together are a hundred times as long.
 
 #[path = "src/template.rs"]
 #[expect(unreachable_pub, reason = "public in the crate")]
@@ -73,6 +74,20 @@ fn main() {
     }
     table.push(']');
     fs::write(Path::new(&out).join("table.rs"), table).expect("the build folder can be written");
+    fs::write(Path::new(&out).join("texts.rs"), texts()).expect("the build folder can be written");
+}
+
+/// The files of `wgsl/`, name and text.
+fn texts() -> String {
+    let folder = Path::new(&env::var("CARGO_MANIFEST_DIR").expect("Cargo sets it")).join("wgsl");
+    let entries = fs::read_dir(&folder).expect("wgsl/ can be read");
+    let mut files: Vec<_> = entries.map(|entry| entry.expect("wgsl/ can be read").path()).collect();
+    files.sort();
+    let line = |file: &std::path::PathBuf| {
+        let stem = file.file_stem().expect("a file has a name");
+        format!("({stem:?}, include_str!({file:?})),\n")
+    };
+    format!("&[\n{}]", files.iter().map(line).collect::<String>())
 }
 
 fn permutations(choices: &[&[&'static str]]) -> Vec<Vec<&'static str>> {
@@ -88,14 +103,11 @@ fn permutations(choices: &[&[&'static str]]) -> Vec<Vec<&'static str>> {
 fn shader(stem: &str, flags: &[&str], out: &Path, table: &mut String) -> Result<(), String> {
     let read = |name: &str| fs::read_to_string(format!("wgsl/{name}.wgsl")).ok();
     let f16 = flags.contains(&"F16");
-    let definitions = Definitions {
-        flags: flags.iter().map(|flag| (*flag).to_owned()).collect(),
-        values: [("elem".to_owned(), if f16 { "f16" } else { "f32" }.to_owned())].into(),
-    };
+    let definitions = Definitions::of(flags);
     let text = expand(&read(stem).ok_or("no such file")?, &definitions, &read)?;
     let name = [&[stem], flags].concat().join(".").to_lowercase();
-    let file = out.join(format!("{name}.wgsl"));
-    fs::write(&file, &text).map_err(|e| e.to_string())?;
+    // For who wants to read it.
+    fs::write(out.join(format!("{name}.wgsl")), &text).map_err(|e| e.to_string())?;
 
     let module = naga::front::wgsl::parse_str(&text).map_err(|e| e.emit_to_string(&text))?;
     // Unpacking two f16 from a word belongs to WGSL itself.
@@ -148,7 +160,7 @@ fn shader(stem: &str, flags: &[&str], out: &Path, table: &mut String) -> Result<
         .collect();
     writeln!(
         table,
-        "Shader {{ name: {name:?}, source: include_str!({file:?}), workgroup: {:?}, \
+        "Shader {{ name: {name:?}, flags: &{flags:?}, workgroup: {:?}, \
          workgroup_bytes: {workgroup_bytes}, bindings: &[{bindings}], needs_f16: {f16} }},",
         entry.workgroup_size
     )

@@ -29,8 +29,7 @@ pub mod template;
 pub struct Shader {
     /// Its file, then its flags: `matmul_packed.int4.f32.lora`.
     pub name: &'static str,
-    /// WGSL; the entry point is `main`, and inputs are bound `read`.
-    pub source: &'static str,
+    flags: &'static [&'static str],
     /// Invocations of a workgroup, in each dimension.
     pub workgroup: [u32; 3],
     /// Bytes of workgroup memory.
@@ -64,6 +63,13 @@ pub enum Access {
 /// Every permutation, validated.
 pub static SHADERS: &[Shader] = include!(concat!(env!("OUT_DIR"), "/table.rs"));
 
+/// The files they are expanded from.
+static TEXTS: &[(&str, &str)] = include!(concat!(env!("OUT_DIR"), "/texts.rs"));
+
+fn text(stem: &str) -> Option<String> {
+    TEXTS.iter().find(|(name, _)| *name == stem).map(|(_, text)| (*text).to_owned())
+}
+
 impl Shader {
     /// The permutation of `stem` with these flags, in the order of `build.rs`; empty flags are skipped.
     ///
@@ -81,11 +87,24 @@ impl Shader {
         SHADERS.iter().find(named).unwrap_or_else(|| panic!("no shader {stem} with {flags:?}"))
     }
 
+    /// WGSL; the entry point is `main`, and inputs are bound `read`.
+    ///
+    /// # Panics
+    /// Never: `build.rs` has expanded the same.
+    #[must_use]
+    pub fn source(&self) -> String {
+        let stem = self.name.split('.').next().unwrap_or_default();
+        let expanded = text(stem).and_then(|text| {
+            template::expand(&text, &template::Definitions::of(self.flags), &self::text).ok()
+        });
+        expanded.unwrap_or_else(|| panic!("{} was expanded when this was built", self.name))
+    }
+
     /// The source for a device that lays several tensors into one buffer: there a buffer that is read in one place and
     /// written in another must be bound for writing everywhere.
     #[must_use]
     pub fn source_for_shared_buffers(&self) -> String {
-        self.source.replace("var<storage, read>", "var<storage, read_write>")
+        self.source().replace("var<storage, read>", "var<storage, read_write>")
     }
 }
 
@@ -142,7 +161,7 @@ mod tests {
         assert_eq!(stems.len(), 11);
         for shader in SHADERS {
             assert_eq!(shader.bindings.last().unwrap().access, Access::Uniform, "{}", shader.name);
-            assert_eq!(shader.source.contains("enable f16"), shader.needs_f16, "{}", shader.name);
+            assert_eq!(shader.source().contains("enable f16"), shader.needs_f16, "{}", shader.name);
         }
     }
 

@@ -22,6 +22,17 @@ pub struct Definitions {
     pub values: BTreeMap<String, String>,
 }
 
+impl Definitions {
+    /// Those of a permutation with these flags.
+    pub fn of(flags: &[&str]) -> Self {
+        let elem = if flags.contains(&"F16") { "f16" } else { "f32" };
+        Self {
+            flags: flags.iter().map(|flag| (*flag).to_owned()).collect(),
+            values: [("elem".to_owned(), elem.to_owned())].into(),
+        }
+    }
+}
+
 /// Expands `text`; `include` gives the text of a shared file.
 ///
 /// # Errors

@@ -178,7 +178,7 @@ impl Gpu {
     pub(crate) fn check(&self, case: &Case) -> Result<f32, String> {
         let buffers = self.buffers(case);
         let shader = case.launch.shader;
-        let (pipeline, group) = self.prepare(shader.name, shader.source, &buffers);
+        let (pipeline, group) = self.prepare(shader.name, &shader.source(), &buffers);
         self.dispatch(case.launch.groups, &pipeline, &group);
         let mut worst = 0.0_f32;
         for (buffer, case_buffer) in buffers.iter().zip(&case.buffers) {
@@ -194,7 +194,7 @@ impl Gpu {
     pub(crate) fn time(&self, case: &Case, runs: usize) -> Duration {
         let shader = case.launch.shader;
         let buffers = self.buffers(case);
-        let prepared = self.prepare(shader.name, shader.source, &buffers);
+        let prepared = self.prepare(shader.name, &shader.source(), &buffers);
         self.time_prepared(case.launch.groups, &prepared, runs)
     }
 

@@ -52,7 +52,7 @@ impl KernelSource for Source {
     fn source(&self) -> SourceTemplate {
         // Natively Burn lays several tensors into one buffer.
         SourceTemplate::new(match cfg!(target_family = "wasm") {
-            true => self.0.source.to_owned(),
+            true => self.0.source(),
             false => self.0.source_for_shared_buffers(),
         })
     }
