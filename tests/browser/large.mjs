@@ -4,7 +4,7 @@ import { mkdirSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { half, random, sha256, tokenizer } from "./bundles.mjs";
 
-// Keys in the order of the alphabet, as the hash of the base wants them.
+// Keys in the order of the alphabet and numbers as Rust writes them too, as the hash of the base wants them.
 const CONFIG = {
   head_dim: 128,
   hidden_act: "silu",
@@ -15,7 +15,7 @@ const CONFIG = {
   num_attention_heads: 32,
   num_hidden_layers: 32,
   num_key_value_heads: 32,
-  rms_norm_eps: 0.000001,
+  rms_norm_eps: 0.0001,
   tie_word_embeddings: true,
   vocab_size: 32000,
 };

@@ -58,9 +58,14 @@ test("a bundle of LLaMA-7B's shape is loaded, cut, loaded on and run", async ({ 
   let engine = await startEngine(page, server);
   let since = Date.now();
   const opening = await engine.start(engine.opening("large", { device: "gpu" }));
-  await expect.poll(() => server.log.filter(({ path }) => path.includes("shard-")).length, { timeout: 3600_000 }).toBeGreaterThan(filesOf("large").length / 2);
+  const ended = engine.ended(opening);
+  const asked = () => server.log.filter(({ path }) => path.includes("shard-")).length;
+  await Promise.race([
+    expect.poll(asked, { timeout: 3600_000 }).toBeGreaterThan(filesOf("large").length / 2),
+    ended.then((events) => expect(events.at(-1), "it ended before it was cut").toBeUndefined()),
+  ]);
   faults.cut = true;
-  const events = await engine.ended(opening);
+  const events = await ended;
   expect(events.at(-1)).toMatchObject({ is: "failed" });
   expect(["cut", "unreachable"]).toContain(events.at(-1).why);
   const peak = await memoryBytes(page);

@@ -129,6 +129,9 @@ fn a_recipe_that_says_something_wrong_is_refused_at_its_line() {
     ] {
         workshop.run(&format!("pretrain base.toml out=fresh/run base.scratch.{change}")).refused(&[key]);
     }
+    workshop
+        .run("pretrain base.toml out=fresh/run dtype=bf16")
+        .refused(&["dtype", "one that is trained is f32"]);
     assert!(!workshop.exists("fresh"));
     workshop.run("finetune clinical.toml out=fresh/run").refused(&["task", "is missing"]);
     workshop.run("pretrain nowhere.toml").refused(&["nowhere.toml"]);

@@ -183,7 +183,7 @@ impl Cell {
             out: &test,
             overwrite: true,
             device: &device.device,
-            dtype: recipe.dtype.unwrap_or(device.dtype).burn(),
+            dtype: recipe.dtype_on(device.dtype),
         })?;
         if let Some(reason) = undefined.get("auroc") {
             console::note(format_args!("{title}: AUROC is undefined: {reason}"));
