@@ -5,8 +5,8 @@ import { join } from "node:path";
 import { chromium } from "@playwright/test";
 import { expect, expectDone, filesOf, only, startEngine, test as base } from "./engine.mjs";
 
-/** Fifteen bytes and what begins a text: 16 tokens of a tokenizer that knows bytes alone. */
-const NOTE = "82M, intubated.";
+/** Fourteen bytes and what begins a text: 16 tokens of a tokenizer that knows bytes alone. */
+const NOTE = "82M, intubated";
 
 /** Most bytes of wasm memory. */
 const MEMORY_BYTES = 300e6;

@@ -151,6 +151,7 @@ impl Classification {
 
 impl Classification {
     /// The objective of any task of this kind, without class weights.
+    #[cfg(feature = "cpu")]
     pub(crate) fn unweighted(kind: TaskKind, labels: usize) -> Self {
         Self { kind, labels, class_weights: None, scores: Scores::default(), features: None }
     }

@@ -17,7 +17,6 @@ use super::{Preset, training};
 use crate::cli::GradientOptions;
 use crate::dataset::Sample;
 use crate::error::{Error, Result};
-#[cfg(feature = "cpu")]
 use crate::plan::device;
 use crate::recipe::{Adapter, AdapterMethod};
 use crate::training::objective::{Classification, LanguageModelling, Objective};
@@ -64,7 +63,6 @@ struct Case {
 /// Loss, and gradients by name.
 type Computed = (f64, Vec<(String, Vec<f32>)>);
 
-#[cfg(feature = "cpu")]
 pub(super) fn measure(options: &GradientOptions, seed: u64, plain: &Device) -> Result<Measured> {
     let mut cases = Vec::new();
     let mut check =
@@ -88,11 +86,6 @@ pub(super) fn measure(options: &GradientOptions, seed: u64, plain: &Device) -> R
 }
 
 /// Without the processor there is nothing to compare with.
-#[cfg(not(feature = "cpu"))]
-pub(super) fn measure(_: &GradientOptions, _: u64, _: &Device) -> Result<Measured> {
-    Err(Error::Input("bench gradients: needs a program built with the feature cpu too".to_owned()))
-}
-
 fn llama(
     options: &GradientOptions,
     method: AdapterMethod,

@@ -6,6 +6,7 @@
 
 mod anatomy;
 mod curve;
+#[cfg(feature = "cpu")]
 mod gradients;
 mod matmul;
 
@@ -153,6 +154,12 @@ pub fn run(args: &Bench, common: &Common) -> Result<()> {
         BenchWhat::Matmul(options) => {
             return print_json(&matmul::measure(options, seed, device, dtype(options.dtype)?)?);
         }
+        #[cfg(not(feature = "cpu"))]
+        BenchWhat::Gradients(_) => {
+            let reason = "bench gradients: needs a program built with the feature cpu too";
+            return Err(Error::Input(reason.to_owned()));
+        }
+        #[cfg(feature = "cpu")]
         BenchWhat::Gradients(options) => {
             let measured = gradients::measure(options, seed, device)?;
             print_json(&measured)?;
