@@ -3,10 +3,11 @@
 use std::fmt;
 use std::str::FromStr;
 
-use burn::tensor::Device;
+use burn::tensor::{DType, Device};
 use clinlora_core::config::WeightDtype;
 
 use crate::error::{Error, Result};
+use crate::recipe::{Method, Recipe};
 
 /// Kinds of device this program may have been built for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -39,6 +40,14 @@ pub(crate) struct Opened {
 impl Opened {
     fn of(dtype: WeightDtype, device: Device) -> Result<Self> {
         Ok(Self { device, dtype })
+    }
+
+    /// Number format of a recipe's base. One that is itself trained is f32: an optimiser that steps in bf16 loses small updates.
+    pub(crate) fn dtype_for(&self, recipe: &Recipe) -> DType {
+        match recipe.method {
+            Method::Full => DType::F32,
+            Method::Peft => recipe.dtype.unwrap_or(self.dtype).burn(),
+        }
     }
 }
 

@@ -2,7 +2,6 @@
 
 use std::path::{Path, PathBuf};
 
-use burn::tensor::DType;
 use clinlora_core::config::{LlamaConfig, WeightDtype};
 use serde::{Deserialize, Serialize};
 
@@ -377,23 +376,12 @@ impl Recipe {
         toml::to_string(self).expect("a recipe holds nothing TOML cannot say")
     }
 
-    /// Number format of the base on a device that prefers `preferred`. A base that is itself trained is f32: an optimiser that
-    /// steps in bf16 loses small updates.
-    pub fn dtype_on(&self, preferred: WeightDtype) -> DType {
-        match self.method {
-            Method::Full => DType::F32,
-            Method::Peft => self.dtype.unwrap_or(preferred).burn(),
-        }
-    }
-
     fn validate(&self, purpose: Purpose, origin: &Origin<'_>) -> Result<()> {
         let refuse = |key: &str, reason: String| Err(origin.refuse(key, &reason));
         let training = &self.training;
         if self.method == Method::Full && self.dtype.is_some_and(|dtype| dtype != WeightDtype::F32) {
-            return refuse(
-                "dtype",
-                "is of a frozen base; one that is trained is f32, in which no small update is lost".into(),
-            );
+            let reason = "is of a frozen base; one that is trained is f32, in which no small update is lost";
+            return refuse("dtype", reason.into());
         }
         if self.max_tokens < 2 {
             return refuse("max_tokens", format!("= {}; must be at least 2", self.max_tokens));

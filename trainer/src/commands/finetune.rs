@@ -48,7 +48,7 @@ pub(crate) fn finetune(recipe: &Recipe, common: &Common, options: &RunOptions<'_
     if ranks.leads() {
         RunFolder::check(recipe, resume, overwrite)?;
     }
-    let dtype = recipe.dtype_on(opened.dtype);
+    let dtype = opened.dtype_for(recipe);
     let device = opened.device.clone().autodiff();
     let task_path = recipe.task.as_ref().expect("a valid downstream recipe names a task");
     let task = table::read_task(task_path)?;

@@ -80,7 +80,7 @@ pub fn run(args: &Args, common: &Common) -> Result<()> {
     let purpose = purpose(args)?;
     let recipe = Recipe::read(&args.recipe, &args.overrides, purpose)?;
     let opened = common.device.open()?;
-    let dtype = recipe.dtype_on(opened.dtype);
+    let dtype = opened.dtype_for(&recipe);
     let seed = common.seed.unwrap_or(recipe.seed);
     let ground = Ground {
         recipe: &recipe,

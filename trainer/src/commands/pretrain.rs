@@ -41,7 +41,7 @@ pub(crate) fn pretrain(recipe: &Recipe, common: &Common, options: &RunOptions<'_
     if ranks.leads() {
         RunFolder::check(recipe, resume, overwrite)?;
     }
-    let dtype = recipe.dtype_on(opened.dtype);
+    let dtype = opened.dtype_for(recipe);
     let device = opened.device.autodiff();
     let reading = Stage::begin(&format!("{title}: reading notes and base"));
     let texts = if TokenCorpus::is_at(&recipe.data.train) { None } else { Some(read_notes(recipe)?) };

@@ -196,7 +196,7 @@ impl Table<'_> {
 
     /// Perplexities of the base with `adapters`.
     fn figures(&self, recipe: &Recipe, adapters: &[PathBuf]) -> Result<Figures> {
-        let dtype = recipe.dtype_on(self.device.dtype);
+        let dtype = self.device.dtype_for(recipe);
         let device = &self.device.device;
         let model = stack::causal_lm(&self.base, adapters, device, dtype)?;
         Ok(Figures {

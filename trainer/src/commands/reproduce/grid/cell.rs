@@ -183,7 +183,7 @@ impl Cell {
             out: &test,
             overwrite: true,
             device: &device.device,
-            dtype: recipe.dtype_on(device.dtype),
+            dtype: device.dtype_for(recipe),
         })?;
         if let Some(reason) = undefined.get("auroc") {
             console::note(format_args!("{title}: AUROC is undefined: {reason}"));
