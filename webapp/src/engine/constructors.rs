@@ -8,7 +8,7 @@ unsafe extern "C" {
 }
 
 /// Runs them, once. A program that never calls this has them run at every call from JavaScript, since the linker takes it for
-/// one that is called once and ends; Burn's kernels register hundreds, and a forward pass spent most of its time on them.
+/// one that is called once and ends; Burn's kernels register hundreds, and about half of a forward pass went there.
 pub fn run_constructors() {
     static RUN: Once = Once::new();
     // SAFETY: the linker defines it, and it runs once, before what the constructors set up is used.
