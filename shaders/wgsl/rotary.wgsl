@@ -45,29 +45,35 @@ const WG_SIZE = 64u;
 fn main(@builtin(workgroup_id) tile: vec3<u32>, @builtin(local_invocation_index) thread: u32) {
     let pair = (tile.y * 65535u + tile.x) * WG_SIZE + thread;
     if (pair < p.pairs) {
-        let e = pair % p.half;
-        let row = pair / p.half;
-        let t = row % p.tokens;
-        let h = (row / p.tokens) % p.heads;
-        let at = (row / p.tokens / p.heads) * p.stride_b + h * p.stride_h + t * p.stride_t + e * p.stride_e;
-        let to = row * 2u * p.half + e;
-        let turned = turn(f32(x[at]), f32(x[at + p.half * p.stride_e]), t * 2u * p.half + e);
-        y[to] = {elem}(turned.x);
-        y[to + p.half] = {elem}(turned.y);
+        let at = place(pair, p.heads, vec4<u32>(p.stride_b, p.stride_h, p.stride_t, p.stride_e));
+        let turned = turn(f32(x[at.first]), f32(x[at.first + p.half * p.stride_e]), at.angle);
+        y[at.to] = {elem}(turned.x);
+        y[at.to + p.half] = {elem}(turned.y);
     }
 #if BOTH
     if (pair >= p.pairs && pair - p.pairs < p.pairs_2) {
-        let e = (pair - p.pairs) % p.half;
-        let row = (pair - p.pairs) / p.half;
-        let t = row % p.tokens;
-        let h = (row / p.tokens) % p.heads_2;
-        let at = (row / p.tokens / p.heads_2) * p.stride_2_b + h * p.stride_2_h + t * p.stride_2_t + e * p.stride_2_e;
-        let to = row * 2u * p.half + e;
-        let turned = turn(f32(x_2[at]), f32(x_2[at + p.half * p.stride_2_e]), t * 2u * p.half + e);
-        y_2[to] = {elem}(turned.x);
-        y_2[to + p.half] = {elem}(turned.y);
+        let at = place(pair - p.pairs, p.heads_2, vec4<u32>(p.stride_2_b, p.stride_2_h, p.stride_2_t, p.stride_2_e));
+        let turned = turn(f32(x_2[at.first]), f32(x_2[at.first + p.half * p.stride_2_e]), at.angle);
+        y_2[at.to] = {elem}(turned.x);
+        y_2[at.to + p.half] = {elem}(turned.y);
     }
 #endif
+}
+
+// Where the first element of a pair is read and where it is written, and its angle.
+struct Place {
+    first: u32,
+    to: u32,
+    angle: u32,
+}
+
+fn place(pair: u32, heads: u32, stride: vec4<u32>) -> Place {
+    let e = pair % p.half;
+    let row = pair / p.half;
+    let t = row % p.tokens;
+    let h = (row / p.tokens) % heads;
+    let first = (row / p.tokens / heads) * stride.x + h * stride.y + t * stride.z + e * stride.w;
+    return Place(first, row * 2u * p.half + e, t * 2u * p.half + e);
 }
 
 fn turn(first: f32, second: f32, angle: u32) -> vec2<f32> {

@@ -93,6 +93,11 @@ pub(crate) fn node_modules() -> Result<PathBuf, String> {
     if fs::read(&stamp).is_ok_and(|installed| installed == lock) {
         return Ok(modules);
     }
+    if output(Command::new("npm").arg("--version")).is_none() {
+        let advice = "the page and the browser suite need Node 20 or later with npm: on Debian or Ubuntu \
+                      `apt-get install nodejs npm`, elsewhere from nodejs.org or your system's packages";
+        install(&["nodejs", "npm"], advice)?;
+    }
     run(Command::new("npm").current_dir(&folder).args(["ci", "--no-audit", "--no-fund"]))
         .map_err(|e| format!("{e}\nthe page and the browser suite need Node 20 or later with npm"))?;
     fs::write(&stamp, lock).map_err(|e| format!("{}: {e}", stamp.display()))?;

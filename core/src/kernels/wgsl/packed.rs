@@ -7,11 +7,12 @@
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 
-use burn::backend::{BackendTensor, DispatchTensorKind, Shape};
+use burn::backend::{BackendTensor, DispatchTensorKind, Shape, TensorMetadata as _};
 use burn::tensor::{DType, Device, Int, Tensor, TensorData};
 use burn_cubecl::cubecl::zspace::{Strides, metadata::Metadata};
 use burn_cubecl::kernel::into_contiguous;
 use burn_cubecl::tensor::CubeTensor;
+use clinlora_shaders::Elem;
 use clinlora_shaders::lora_down::Down;
 use clinlora_shaders::matmul_packed::{Form, NO_ADAPTER, Product, row_adapters};
 use clinlora_shaders::packed::Bits as CodeBits;
@@ -142,53 +143,55 @@ fn product<const N: usize>(
     if !is_usable(&x.client, call.shader) {
         return None;
     }
-    let gain = match norm {
-        Some(norm) => Some(into_contiguous(float(norm.gain)?)),
-        None => None,
-    };
-    let mut words = Vec::new();
-    for layer in layers {
-        words.push(int(&layer.packed.words())?);
-    }
-    let (x, deltas) = match &columns {
-        Some(columns) => {
-            let [a, b] = [float(&columns.a)?, float(&columns.b)?];
-            let adapters = int(&columns.adapters)?;
-            let width = columns.rank * form.matrices();
-            #[expect(clippy::cast_possible_truncation, reason = "an epsilon is meant to be f32")]
-            let norm_eps = norm.map(|norm| norm.eps as f32);
-            let stacks = columns.a.dims()[0];
-            let down = Down { rows, cols: width, inner, stacks, elem, norm_eps }.launch();
-            if !is_usable(&x.client, down.shader) {
-                return None;
-            }
-            let z = empty(&x, &[rows, width]);
-            let x = match &gain {
-                None => {
-                    launch(&x.client, down, &[&x, &a, &adapters, &z]);
-                    x
-                }
-                Some(gain) => {
-                    let normed = empty(&x, &[rows, inner]);
-                    launch(&x.client, down, &[&x, gain, &a, &adapters, &normed, &z]);
-                    normed
-                }
-            };
-            (x, vec![z, b, adapters])
-        }
-        None => match (&gain, norm) {
-            (Some(gain), Some(norm)) => (rms_norm(&x, gain, norm.eps)?, Vec::new()),
-            _ => (x, Vec::new()),
-        },
+    let (x, deltas) = match (&columns, norm) {
+        (Some(columns), _) => first_half(x, norm, columns, form, elem)?,
+        (None, Some(norm)) => (rms_norm(&x, &float(norm.gain)?, norm.eps)?, Vec::new()),
+        (None, None) => (x, Vec::new()),
     };
     let mut tensors = vec![x.clone()];
-    tensors.extend(words);
+    for layer in layers {
+        tensors.push(int(&layer.packed.words())?);
+    }
     tensors.extend(deltas);
     tensors.extend(residual.map(|residual| into_contiguous(residual.clone())));
     let y = empty(&x, &[rows, cols]);
     tensors.push(y.clone());
     launch(&x.client, call, &tensors.iter().collect::<Vec<_>>());
     Some(y)
+}
+
+/// `x` `[rows, d_in]`, or its norm if there is one; and what a product reads of the deltas: `Z = x·Aᵀ`, B, and the stack of
+/// each row.
+fn first_half(
+    x: CubeTensor,
+    norm: Option<Norm<'_>>,
+    columns: &Columns,
+    form: Form,
+    elem: Elem,
+) -> Option<(CubeTensor, Vec<CubeTensor>)> {
+    let [a, b] = [float(&columns.a)?, float(&columns.b)?];
+    let adapters = int(&columns.adapters)?;
+    let ([rows, inner], cols) = (x.shape().dims::<2>(), columns.rank * form.matrices());
+    #[expect(clippy::cast_possible_truncation, reason = "an epsilon is meant to be f32")]
+    let norm_eps = norm.map(|norm| norm.eps as f32);
+    let call = Down { rows, cols, inner, stacks: columns.a.dims()[0], elem, norm_eps }.launch();
+    if !is_usable(&x.client, call.shader) {
+        return None;
+    }
+    let z = empty(&x, &[rows, cols]);
+    let x = match norm {
+        None => {
+            launch(&x.client, call, &[&x, &a, &adapters, &z]);
+            x
+        }
+        Some(norm) => {
+            let gain = into_contiguous(float(norm.gain)?);
+            let normed = empty(&x, &[rows, inner]);
+            launch(&x.client, call, &[&x, &gain, &a, &adapters, &normed, &z]);
+            normed
+        }
+    };
+    Some((x, vec![z, b, adapters]))
 }
 
 fn from_device<const N: usize>(tensor: CubeTensor) -> Tensor<N> {
