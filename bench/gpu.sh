@@ -80,8 +80,13 @@ nvidia-smi --query-gpu=name,driver_version,memory.total,clocks.max.sm --format=c
 "$program" --version >"$parts/version.txt" 2>/dev/null
 git -C "$here" rev-parse HEAD >"$parts/commit.txt" 2>/dev/null
 
-# 1. Are the gradients right? Without that no speed counts.
-measure gradients 5 "$program" bench gradients --json --device "$device"
+if [ "$device" = cuda ] && [ ! -f "${CUDA_PATH:-/usr/local/cuda}/include/crt/mma.h" ]; then
+  echo "warning: ${CUDA_PATH:-/usr/local/cuda}/include has no crt/mma.h, which kernels for tensor cores include" >&2
+fi
+
+# 1. Are the gradients right? Without that no speed counts. A process compiles its kernels, a second or so each, unless one before
+# it has: they are kept in the user's cache folder.
+measure gradients 5 "$program" bench gradients --json --device "$device" --methods lora
 # 2. The paper's batch, ours and theirs.
 ours ours-paper-1 10 "$preset" "$batch"
 theirs eager-paper-1 10 "$batch"
@@ -126,7 +131,10 @@ if measure cohort 5 "$program" cohort --patients 150 --seed 7 --out "$parts/coho
     done
   fi
 fi
-# 10. The same again, in turn, for medians of more than one process.
+# 10. The gradients of the other methods.
+measure gradients-others 30 "$program" bench gradients --json --device "$device" \
+  --methods adaption-prompt,prefix,prompt,p-tuning,full
+# 11. The same again, in turn, for medians of more than one process.
 for round in 2 3 4 5; do
   ours "ours-paper-$round" 20 "$preset" "$batch" --anatomy 0 || break
   theirs "eager-paper-$round" 20 "$batch" || break

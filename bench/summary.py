@@ -66,7 +66,9 @@ def main():
             if all(memory) and len(memory) == 2:
                 sides["memory_ratio"] = memory[0] / memory[1]
         result[size] = sides
-    result["gradients"] = read(parts / "gradients.json")
+    gradients = [found for name in ("gradients", "gradients-others") if (found := read(parts / f"{name}.json"))]
+    result["gradients"] = gradients and dict(cases=[case for found in gradients for case in found["cases"]],
+                                             agrees=all(found["agrees"] for found in gradients))
     result["matmul"] = read(parts / "matmul.json")
     result["curve"] = read(parts / "curve.json")
 

@@ -129,13 +129,16 @@ impl AdaptionPrompt {
     pub fn attend(&self, q: Tensor<4>, k: Tensor<4>, v: Tensor<4>) -> Tensor<4> {
         let [batch, heads, _, width] = q.dims();
         let len = k.dims()[2];
-        let over = |x: Tensor<4>| x.expand([batch, heads, len, width]);
+        // Turned before it is expanded: the gradient of an expansion is a sum, and of a tensor whose innermost dimension is not its
+        // last one Burn 0.22.1 sums the wrong elements on a GPU.
+        let k = k.swap_dims(2, 3).expand([batch, heads, width, len]);
+        let v = v.expand([batch, heads, len, width]);
         #[expect(clippy::cast_precision_loss, reason = "a head's width is far below 2^52")]
         let scale = 1.0 / (width as f64).sqrt();
         let dtype = q.dtype();
-        let scores = q.matmul(over(k).swap_dims(2, 3)) * scale; // [B, H, T, len]
+        let scores = q.matmul(k) * scale; // [B, H, T, len]
         let shares = softmax(scores.cast(DType::F32), 3) * self.gate.val().unsqueeze::<4>();
-        shares.cast(dtype).matmul(over(v))
+        shares.cast(dtype).matmul(v)
     }
 }
 

@@ -75,6 +75,9 @@ pub struct MatmulOptions {
 /// Shape of `bench gradients`.
 #[derive(Debug, Args)]
 pub struct GradientOptions {
+    /// What is trained, separated by commas [default: each in turn]. A GPU compiles some fifty kernels for each.
+    #[arg(long, value_delimiter = ',', value_parser = ["lora", "adaption-prompt", "prefix", "prompt", "p-tuning", "full"])]
+    pub methods: Vec<String>,
     /// Shape of the model.
     #[arg(long, value_enum, default_value = "tiny")]
     pub preset: Preset,

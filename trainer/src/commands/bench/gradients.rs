@@ -1,11 +1,12 @@
 //! `clinlora bench gradients`: are the gradients of this device those of the processor? Every method, on a small LLaMA, and a
-//! LoRA on a small BERT, in each number format: the same weights, adapter and notes, drawn on the host.
+//! LoRA on a small BERT, in each number format, and both trained in full in f32: the same weights, adapter and notes, drawn on
+//! the host.
 
 use burn::module::Module;
 use burn::tensor::{DType, Device, Tensor, TensorData};
 use clinlora_core::config::{BertConfig, LLAMA_TARGETS, ModelConfig};
 use clinlora_core::model::head::{Backbone, CausalLm, Classifier};
-use clinlora_core::params::{Walk, for_each_param};
+use clinlora_core::params::{Owner, Walk, for_each_param, set_trainable};
 use clinlora_core::peft::stack::attach;
 use clinlora_core::task::TaskKind;
 use clinlora_core::weights::RandomWeights;
@@ -25,12 +26,16 @@ use crate::training::step;
 /// Largest relative difference of a whole gradient that is rounding: f32 sums in another order, bf16 products.
 const TOLERANCES: [(DType, f64); 2] = [(DType::F32, 1e-4), (DType::BF16, 2e-2)];
 
-const METHODS: [AdapterMethod; 5] = [
-    AdapterMethod::Lora,
-    AdapterMethod::AdaptionPrompt,
-    AdapterMethod::Prefix,
-    AdapterMethod::Prompt,
-    AdapterMethod::PTuning,
+const BERT_LAYERS: usize = 2;
+
+/// What is trained; `None` is the base itself.
+const METHODS: [Option<AdapterMethod>; 6] = [
+    Some(AdapterMethod::Lora),
+    Some(AdapterMethod::AdaptionPrompt),
+    Some(AdapterMethod::Prefix),
+    Some(AdapterMethod::Prompt),
+    Some(AdapterMethod::PTuning),
+    None,
 ];
 
 /// What is printed.
@@ -45,7 +50,7 @@ pub(super) struct Measured {
 #[derive(Debug, Serialize)]
 struct Case {
     model: &'static str,
-    method: &'static str,
+    method: String,
     dtype: String,
     /// On the processor, in f32.
     loss_expected: f64,
@@ -66,29 +71,41 @@ type Computed = (f64, Vec<(String, Vec<f32>)>);
 pub(super) fn measure(options: &GradientOptions, seed: u64, plain: &Device) -> Result<Measured> {
     let mut cases = Vec::new();
     let mut check =
-        |model: &'static str, method: &'static str, run: &dyn Fn(&Device, DType) -> Result<Computed>| {
-            let expected = run(&Device::flex(), DType::F32)?;
+        |model: &'static str,
+         method: Option<AdapterMethod>,
+         run: &dyn Fn(Option<AdapterMethod>, &Device, DType) -> Result<Computed>| {
+            if !options.methods.is_empty() && !options.methods.contains(&name(method)) {
+                return Ok(());
+            }
+            let expected = run(method, &Device::flex(), DType::F32)?;
             for (dtype, tolerance) in TOLERANCES {
-                if plain.supports_dtype(dtype) {
-                    cases.push(compare(model, method, dtype, tolerance, &expected, &run(plain, dtype)?));
+                // A base that is itself trained is f32.
+                if plain.supports_dtype(dtype) && (method.is_some() || dtype == DType::F32) {
+                    let actual = run(method, plain, dtype)?;
+                    cases.push(compare(model, name(method), dtype, tolerance, &expected, &actual));
                 }
             }
-            Ok::<(), Error>(())
+            Ok(())
         };
     for method in METHODS {
-        let name = clap::ValueEnum::to_possible_value(&method).expect("no method is hidden");
-        let name: &'static str = Box::leak(name.get_name().to_owned().into_boxed_str());
-        check("llama", name, &|device, dtype| llama(options, method, seed, device, dtype))?;
+        check("llama", method, &|method, device, dtype| llama(options, method, seed, device, dtype))?;
     }
-    check("bert", "lora", &|device, dtype| bert(options, seed, device, dtype))?;
+    for method in [Some(AdapterMethod::Lora), None] {
+        check("bert", method, &|method, device, dtype| bert(options, method, seed, device, dtype))?;
+    }
     let agrees = cases.iter().all(|case| case.agrees);
     Ok(Measured { device: device::describe(plain), agrees, cases })
 }
 
-/// Without the processor there is nothing to compare with.
+fn name(method: Option<AdapterMethod>) -> String {
+    let Some(method) = method else { return "full".to_owned() };
+    let value = clap::ValueEnum::to_possible_value(&method).expect("no method is hidden");
+    value.get_name().to_owned()
+}
+
 fn llama(
     options: &GradientOptions,
-    method: AdapterMethod,
+    method: Option<AdapterMethod>,
     seed: u64,
     plain: &Device,
     dtype: DType,
@@ -96,18 +113,18 @@ fn llama(
     let device = plain.clone().autodiff();
     let config = options.preset.config();
     let mut model = CausalLm::build(&config, &mut RandomWeights::new(seed, &device, dtype));
-    let adapter = Adapter {
-        virtual_tokens: Some(5),
-        adapter_len: Some(5),
-        adapter_layers: (method == AdapterMethod::AdaptionPrompt).then_some(config.num_hidden_layers),
-        ..fresh(method)
-    };
-    attach_to(&mut model, &adapter, LLAMA_TARGETS, seed, &device)?;
+    train(&mut model, method, config.num_hidden_layers, LLAMA_TARGETS, seed, &device)?;
     let notes = notes(options, config.vocab_size, 0, seed);
     compute(&LanguageModelling, &mut model, &notes, seed, &device)
 }
 
-fn bert(options: &GradientOptions, seed: u64, plain: &Device, dtype: DType) -> Result<Computed> {
+fn bert(
+    options: &GradientOptions,
+    method: Option<AdapterMethod>,
+    seed: u64,
+    plain: &Device,
+    dtype: DType,
+) -> Result<Computed> {
     let device = plain.clone().autodiff();
     let Preset::Tiny = options.preset else {
         return Err(Error::Input("bench gradients: --preset tiny is the one that has a BERT".to_owned()));
@@ -116,7 +133,7 @@ fn bert(options: &GradientOptions, seed: u64, plain: &Device, dtype: DType) -> R
         vocab_size: 1024,
         hidden_size: 64,
         intermediate_size: 128,
-        num_hidden_layers: 2,
+        num_hidden_layers: BERT_LAYERS,
         num_attention_heads: 4,
         max_position_embeddings: options.seq,
         type_vocab_size: 2,
@@ -130,30 +147,36 @@ fn bert(options: &GradientOptions, seed: u64, plain: &Device, dtype: DType) -> R
     const LABELS: usize = 3;
     let mut head = RandomWeights::new(seed, &device, DType::F32);
     let mut model = Classifier::build(backbone, &config, LABELS, &mut head);
-    attach_to(&mut model, &fresh(AdapterMethod::Lora), config.lora_targets(), seed, &device)?;
+    train(&mut model, method, BERT_LAYERS, config.lora_targets(), seed, &device)?;
     let notes = notes(options, 1024, LABELS, seed);
     let objective = Classification::unweighted(TaskKind::Multiclass, LABELS);
     compute(&objective, &mut model, &notes, seed, &device)
 }
 
-fn fresh(method: AdapterMethod) -> Adapter {
-    Adapter {
-        name: "bench".to_owned(),
-        method: Some(method),
-        trainable: true,
-        active: true,
-        ..Adapter::default()
-    }
-}
-
-/// Puts the adapter on, with values of its own: a fresh one is nought in places, and so would gradients be.
-fn attach_to(
+/// Puts an adapter on, with values of its own: a fresh one is nought in places, and so would gradients be. Without a method the
+/// base is trained.
+fn train(
     model: &mut dyn Walk,
-    adapter: &Adapter,
+    method: Option<AdapterMethod>,
+    layers: usize,
     targets: [&str; 2],
     seed: u64,
     device: &Device,
 ) -> Result<()> {
+    if method.is_none() {
+        set_trainable(model, &Owner::Base, true);
+        return Ok(());
+    }
+    let adapter = Adapter {
+        name: "bench".to_owned(),
+        method,
+        virtual_tokens: Some(5),
+        adapter_len: Some(5),
+        adapter_layers: (method == Some(AdapterMethod::AdaptionPrompt)).then_some(layers),
+        trainable: true,
+        active: true,
+        ..Adapter::default()
+    };
     let config = adapter.config(std::path::Path::new(""), targets);
     attach(model, &adapter.name, &config, seed, device).map_err(|e| Error::Input(e.to_string()))?;
     let mut rng = ChaCha8Rng::seed_from_u64(seed);
@@ -203,7 +226,7 @@ where
 
 fn compare(
     model: &'static str,
-    method: &'static str,
+    method: String,
     dtype: DType,
     tolerance: f64,
     (loss_expected, expected): &Computed,
@@ -245,14 +268,18 @@ mod tests {
 
     #[test]
     fn the_processor_agrees_with_itself_and_bf16_is_near() {
-        let options = GradientOptions { preset: Preset::Tiny, batch: 3, seq: 9 };
+        let mut options = GradientOptions { methods: Vec::new(), preset: Preset::Tiny, batch: 3, seq: 9 };
         let measured = measure(&options, 3, &Device::flex()).unwrap();
         let f32s: Vec<&Case> = measured.cases.iter().filter(|case| case.dtype == "f32").collect();
-        assert_eq!(f32s.len(), 6);
+        assert_eq!(f32s.len(), 8);
         for case in f32s {
             assert!(case.apart == 0.0 && case.gradient_norm > 0.0 && case.agrees, "{case:?}");
         }
         assert!(measured.agrees, "{:?}", measured.cases);
+        options.methods = vec!["full".to_owned()];
+        let measured = measure(&options, 3, &Device::flex()).unwrap();
+        let models: Vec<_> = measured.cases.iter().map(|case| (case.model, case.method.as_str())).collect();
+        assert_eq!(models, [("llama", "full"), ("bert", "full")]);
     }
 
     #[test]
@@ -260,15 +287,17 @@ mod tests {
         let computed = |values: &[f32]| {
             (1.0, vec![("a".to_owned(), vec![1.0f32; 9]), ("b".to_owned(), values.to_vec())])
         };
-        let same = compare("m", "l", DType::F32, 1e-4, &computed(&[1.0, 2.0]), &computed(&[1.0, 2.0]));
+        let same =
+            compare("m", "l".to_owned(), DType::F32, 1e-4, &computed(&[1.0, 2.0]), &computed(&[1.0, 2.0]));
         assert!(same.agrees && same.apart == 0.0);
-        let other = compare("m", "l", DType::F32, 1e-4, &computed(&[1.0, 2.0]), &computed(&[1.0, 2.5]));
+        let other =
+            compare("m", "l".to_owned(), DType::F32, 1e-4, &computed(&[1.0, 2.0]), &computed(&[1.0, 2.5]));
         assert!(!other.agrees && other.worst_tensor == "b");
         assert!(
             (other.worst - 0.5 / 5f64.sqrt()).abs() < 1e-12
                 && (other.apart - 0.5 / 14f64.sqrt()).abs() < 1e-12
         );
-        let none = compare("m", "l", DType::F32, 1e-4, &(1.0, Vec::new()), &(1.0, Vec::new()));
+        let none = compare("m", "l".to_owned(), DType::F32, 1e-4, &(1.0, Vec::new()), &(1.0, Vec::new()));
         assert!(!none.agrees, "no gradient is no agreement");
     }
 }
