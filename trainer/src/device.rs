@@ -57,6 +57,8 @@ impl DeviceChoice {
     /// # Errors
     /// [`Error::Input`] if this build does not have that kind.
     pub(crate) fn open(self) -> Result<Opened> {
+        #[cfg(any(feature = "cuda", feature = "wgpu", feature = "vulkan", feature = "metal"))]
+        clinlora_core::kernels::cube::keep_compiled();
         match self {
             Self::Auto => auto(),
             #[cfg(feature = "cpu")]

@@ -11,8 +11,8 @@ use burn::backend::tensor::{BoolTensor, FloatTensor};
 use burn::backend::{Backend, Dispatch, FloatDType, Shape, TensorMetadata, get_or_init_device_settings};
 use burn::tensor::Tensor;
 
-use super::FusedOps;
 use super::anatomy::{Kind, told};
+use super::{FusedGradients, FusedOps};
 
 /// What each token finds among the keys it may see.
 ///
@@ -57,16 +57,11 @@ fn gathered<B: Backend>(x: FloatTensor<B>, group: usize) -> FloatTensor<B> {
 }
 
 /// Where a token must not look, `[B, H, T, S]`.
-fn hidden<B: Backend>(q: &FloatTensor<B>, keys: usize) -> BoolTensor<B> {
-    let [b, h, t, _] = q.shape().dims::<4>();
-    let device = q.device();
-    let settings = get_or_init_device_settings::<B>(&device);
+fn hidden<B: Backend>([b, h, t, keys]: [usize; 4], device: &B::Device) -> BoolTensor<B> {
+    let settings = get_or_init_device_settings::<B>(device);
     let places = |from: i64, count: usize, shape: [usize; 2]| {
-        let places = B::int_arange(
-            from..from + i64::try_from(count).expect("few tokens"),
-            &device,
-            settings.int_dtype,
-        );
+        let places =
+            B::int_arange(from..from + i64::try_from(count).expect("few tokens"), device, settings.int_dtype);
         B::int_reshape(places, Shape::from(shape.to_vec()))
     };
     let before = i64::try_from(keys - t).expect("few tokens");
@@ -96,35 +91,46 @@ pub(super) fn reference<B: Backend>(
     k: FloatTensor<B>,
     v: FloatTensor<B>,
 ) -> FloatTensor<B> {
-    let ([_, h, t, _], [_, heads, s, _]) = (q.shape().dims::<4>(), k.shape().dims::<4>());
+    let ([b, h, t, _], [_, heads, s, _]) = (q.shape().dims::<4>(), k.shape().dims::<4>());
     let (k, v) = (shared::<B>(k, h / heads), shared::<B>(v, h / heads));
     // Which corner `is_causal` starts from where keys outnumber queries is the backend's choice: say it outright.
-    let mask = (s > t).then(|| hidden::<B>(&q, s));
+    let mask = (s > t).then(|| hidden::<B>([b, h, t, s], &q.device()));
     let options = AttentionModuleOptions { is_causal: mask.is_none(), ..Default::default() };
     B::attention(q, k, v, mask, None, options)
 }
 
-pub(super) fn backward_reference<B: Backend>(
+pub(super) fn backward_reference<B: FusedGradients>(
     q: FloatTensor<B>,
     k: FloatTensor<B>,
     v: FloatTensor<B>,
     grad: FloatTensor<B>,
 ) -> (FloatTensor<B>, FloatTensor<B>, FloatTensor<B>) {
-    let ([_, h, _, e], [_, heads, s, _]) = (q.shape().dims::<4>(), k.shape().dims::<4>());
-    let (group, dtype) = (h / heads, q.dtype());
+    let ([_, h, _, e], [_, heads, ..]) = (q.shape().dims::<4>(), k.shape().dims::<4>());
+    let group = h / heads;
     let (k, v) = (shared::<B>(k, group), shared::<B>(v, group));
-    let mask = hidden::<B>(&q, s);
-    let scores = B::float_matmul(q.clone(), B::float_transpose(k.clone()));
-    let scores = B::float_mul_scalar(B::float_cast(scores, FloatDType::F32), scale(e).into());
-    let shares = B::softmax(B::float_mask_fill(scores, mask, f32::NEG_INFINITY.into()), 3); // [B, H, T, S]
-    let dv = B::float_matmul(B::float_transpose(B::float_cast(shares.clone(), dtype.into())), grad.clone());
-    let dp = B::float_cast(B::float_matmul(grad, B::float_transpose(v)), FloatDType::F32);
-    let along = B::float_sum_dim(B::float_mul(shares.clone(), dp.clone()), 3);
-    let dz = B::float_mul(shares, B::float_sub(dp, along));
-    let dz = B::float_cast(B::float_mul_scalar(dz, scale(e).into()), dtype.into());
+    let products = B::float_matmul(q.clone(), B::float_transpose(k.clone()));
+    let dp = B::float_matmul(grad.clone(), B::float_transpose(v));
+    let (shares, dz) = B::causal_shares(products, dp, scale(e)); // [B, H, T, S]
+    let dv = B::float_matmul(B::float_transpose(shares), grad);
     let dq = B::float_matmul(dz.clone(), k);
     let dk = B::float_matmul(B::float_transpose(dz), q);
     (dq, gathered::<B>(dk, group), gathered::<B>(dv, group))
+}
+
+pub(super) fn shares_reference<B: Backend>(
+    products: FloatTensor<B>,
+    dp: FloatTensor<B>,
+    scale: f64,
+) -> (FloatTensor<B>, FloatTensor<B>) {
+    let dtype = products.dtype();
+    let mask = hidden::<B>(products.shape().dims::<4>(), &products.device());
+    let scores = B::float_mul_scalar(B::float_cast(products, FloatDType::F32), scale.into());
+    let shares = B::softmax(B::float_mask_fill(scores, mask, f32::NEG_INFINITY.into()), 3);
+    let dp = B::float_cast(dp, FloatDType::F32);
+    let along = B::float_sum_dim(B::float_mul(shares.clone(), dp.clone()), 3);
+    let dz = B::float_mul(shares.clone(), B::float_sub(dp, along));
+    let dz = B::float_mul_scalar(dz, scale.into());
+    (B::float_cast(shares, dtype.into()), B::float_cast(dz, dtype.into()))
 }
 
 #[cfg(feature = "autodiff")]

@@ -5,12 +5,16 @@
 //! frozen they need never exist as a whole: [`projected_cross_entropy`] forms them a block of rows at a time and, in
 //! training, turns each block into the gradient of the hidden states at once. Hsu et al. 2024, arXiv 2410.10989 (Liger).
 
+#[cfg(feature = "fusion")]
+use burn::backend::DType;
+#[cfg(feature = "fusion")]
+use burn::backend::fusion::custom::TensorSpec;
 use burn::backend::tensor::{FloatTensor, IndexingUpdateOp, IntTensor};
 use burn::backend::{Backend, Dispatch, FloatDType, Shape, Slice, TensorMetadata};
 use burn::tensor::{Int, Tensor};
 
-use super::FusedOps;
 use super::anatomy::{Kind, told};
+use super::{FusedGradients, FusedOps};
 
 /// Rows of logits that the reference forms at a time.
 const ROWS: usize = 1024;
@@ -73,15 +77,14 @@ fn rows<B: Backend>(x: &FloatTensor<B>, from: usize, to: usize) -> FloatTensor<B
     B::float_slice(x.clone(), &[Slice::from(from..to), Slice::from(..)])
 }
 
-/// Logits of rows `from..to`, f32.
+/// Logits of rows `from..to`.
 fn logits<B: Backend>(
     hidden: &FloatTensor<B>,
     table: &FloatTensor<B>,
     from: usize,
     to: usize,
 ) -> FloatTensor<B> {
-    let logits = B::float_matmul(rows::<B>(hidden, from, to), B::float_transpose(table.clone()));
-    B::float_cast(logits, FloatDType::F32)
+    B::float_matmul(rows::<B>(hidden, from, to), B::float_transpose(table.clone()))
 }
 
 /// Blocks of at most [`ROWS`] rows.
@@ -96,25 +99,43 @@ pub(super) fn projected_reference<B: Backend>(
 ) -> FloatTensor<B> {
     let losses = blocks(hidden.shape()[0]).map(|(from, to)| {
         let targets = B::int_slice(targets.clone(), &[Slice::from(from..to)]);
-        reference::<B>(logits::<B>(&hidden, &table, from, to), targets)
+        let logits = B::float_cast(logits::<B>(&hidden, &table, from, to), FloatDType::F32);
+        reference::<B>(logits, targets)
     });
     losses.reduce(B::float_add).expect("at least one row")
 }
 
-pub(super) fn projected_with_gradient_reference<B: Backend>(
+/// What [`losses_and_excess_reference`] makes of these shapes.
+#[cfg(feature = "fusion")]
+pub(super) fn losses_and_excess_specs(logits: &TensorSpec, targets: &TensorSpec) -> (TensorSpec, TensorSpec) {
+    (TensorSpec::new(targets.shape.clone(), DType::F32), logits.clone())
+}
+
+pub(super) fn losses_and_excess_reference<B: Backend>(
+    logits: FloatTensor<B>,
+    targets: IntTensor<B>,
+) -> (FloatTensor<B>, FloatTensor<B>) {
+    let (rows, dtype) = (logits.shape()[0], logits.dtype());
+    let logits = B::float_cast(logits, FloatDType::F32);
+    let column = B::int_reshape(targets.clone(), Shape::from(vec![rows, 1]));
+    let picked = B::float_gather(1, B::log_softmax(logits.clone(), 1), column);
+    let losses = B::float_neg(B::float_reshape(picked, Shape::from(vec![rows])));
+    (losses, B::float_cast(excess::<B>(logits, targets), dtype.into()))
+}
+
+pub(super) fn projected_with_gradient_reference<B: FusedGradients>(
     hidden: FloatTensor<B>,
     table: FloatTensor<B>,
     targets: IntTensor<B>,
 ) -> (FloatTensor<B>, FloatTensor<B>) {
-    let dtype = hidden.dtype();
     let mut loss = None;
     let mut gradients = Vec::new();
     for (from, to) in blocks(hidden.shape()[0]) {
         let targets = B::int_slice(targets.clone(), &[Slice::from(from..to)]);
         let logits = logits::<B>(&hidden, &table, from, to);
-        let part = reference::<B>(logits.clone(), targets.clone());
+        let (losses, excess) = B::losses_and_excess(logits, targets);
+        let part = B::float_sum(losses);
         loss = Some(loss.map_or(part.clone(), |loss| B::float_add(loss, part)));
-        let excess = B::float_cast(excess::<B>(logits, targets), dtype.into());
         gradients.push(B::float_matmul(excess, table.clone()));
     }
     (loss.expect("at least one row"), B::float_cat(gradients, 0))

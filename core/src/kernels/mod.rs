@@ -13,7 +13,7 @@ pub mod anatomy;
 pub mod attention;
 pub mod cross_entropy;
 #[cfg(feature = "cube")]
-mod cube;
+pub mod cube;
 #[cfg(feature = "cuda")]
 pub mod cublas;
 #[cfg(feature = "flex")]
@@ -45,12 +45,6 @@ pub trait FusedOps: Backend {
         projection::reference::<Self>(x, weight)
     }
 
-    /// `a·b`; here and not among the gradients alone, because a device may have a body of its own.
-    #[fusion(dtype = a, shape = projection::product_shape(a, b))]
-    fn plain_product(a: FloatTensor<Self>, b: FloatTensor<Self>) -> FloatTensor<Self> {
-        Self::float_matmul(a, b)
-    }
-
     /// See [`projection::adapted_projection`].
     #[fusion(default)]
     fn adapted_projection(
@@ -63,13 +57,13 @@ pub trait FusedOps: Backend {
     }
 
     /// See [`rms_norm::rms_norm`].
-    #[fusion(default)]
+    #[fusion(dtype = x, shape = x)]
     fn rms_norm(x: FloatTensor<Self>, gain: FloatTensor<Self>, eps: f64) -> FloatTensor<Self> {
         rms_norm::reference::<Self>(x, gain, eps)
     }
 
     /// See [`rotary::rotary`].
-    #[fusion(default)]
+    #[fusion(dtype = x, shape = x)]
     fn rotary(x: FloatTensor<Self>, cos: FloatTensor<Self>, sin: FloatTensor<Self>) -> FloatTensor<Self> {
         rotary::reference::<Self>(x, cos, sin)
     }
@@ -108,18 +102,26 @@ pub trait FusedOps: Backend {
 }
 
 /// Gradients of [`FusedOps`], from the inputs and the gradient of the output. A body here is the reference.
+#[backend_extension(
+    Flex: cfg(feature = "flex"),
+    Cube: cfg(feature = "cube"),
+    Fusion: cfg(feature = "fusion")
+)]
 pub trait FusedGradients: Backend {
     /// `a·b` of two matrices.
+    #[fusion(dtype = a, shape = projection::product_shape(a, b))]
     fn product(a: FloatTensor<Self>, b: FloatTensor<Self>) -> FloatTensor<Self> {
         Self::float_matmul(a, b)
     }
 
     /// `onto + a·b` of matrices.
+    #[fusion(default)]
     fn add_product(onto: FloatTensor<Self>, a: FloatTensor<Self>, b: FloatTensor<Self>) -> FloatTensor<Self> {
         Self::float_add(onto, Self::float_matmul(a, b))
     }
 
     /// Of the input.
+    #[fusion(dtype = x, shape = x)]
     fn rms_norm_x_backward(
         x: FloatTensor<Self>,
         gain: FloatTensor<Self>,
@@ -130,6 +132,7 @@ pub trait FusedGradients: Backend {
     }
 
     /// Of gate and up.
+    #[fusion(default)]
     fn swiglu_backward(
         gate: FloatTensor<Self>,
         up: FloatTensor<Self>,
@@ -139,6 +142,7 @@ pub trait FusedGradients: Backend {
     }
 
     /// Of queries, keys and values.
+    #[fusion(default)]
     fn causal_attention_backward(
         q: FloatTensor<Self>,
         k: FloatTensor<Self>,
@@ -148,7 +152,19 @@ pub trait FusedGradients: Backend {
         attention::backward_reference::<Self>(q, k, v, grad)
     }
 
+    /// Shares `p` and the gradient `dz` of the scores, from the products `q·kᵀ` and `dp = d·vᵀ`, each `[B, H, T, S]`: the middle
+    /// of [`causal_attention_backward`](Self::causal_attention_backward). `scale` is the factor before the scores.
+    #[fusion(meta = |products, _, _| (products.clone(), products.clone()))]
+    fn causal_shares(
+        products: FloatTensor<Self>,
+        dp: FloatTensor<Self>,
+        scale: f64,
+    ) -> (FloatTensor<Self>, FloatTensor<Self>) {
+        attention::shares_reference::<Self>(products, dp, scale)
+    }
+
     /// Of the logits; `grad` is `[1]`.
+    #[fusion(default)]
     fn cross_entropy_backward(
         logits: FloatTensor<Self>,
         targets: IntTensor<Self>,
@@ -157,7 +173,17 @@ pub trait FusedGradients: Backend {
         cross_entropy::backward_reference::<Self>(logits, targets, grad)
     }
 
+    /// The loss of each row, `[N]` in f32, and `softmax(logits) - onehot(targets)`, `[N, V]` in the format of the logits.
+    #[fusion(meta = |logits, targets| cross_entropy::losses_and_excess_specs(logits, targets))]
+    fn losses_and_excess(
+        logits: FloatTensor<Self>,
+        targets: IntTensor<Self>,
+    ) -> (FloatTensor<Self>, FloatTensor<Self>) {
+        cross_entropy::losses_and_excess_reference::<Self>(logits, targets)
+    }
+
     /// The loss, and its gradient of `hidden`, in one pass over the logits.
+    #[fusion(default)]
     fn projected_cross_entropy_with_gradient(
         hidden: FloatTensor<Self>,
         table: FloatTensor<Self>,

@@ -11,8 +11,8 @@ use burn::backend::tensor::FloatTensor;
 use burn::backend::{Backend, Dispatch};
 use burn::tensor::Tensor;
 
-use super::FusedOps;
 use super::anatomy::{Kind, told};
+use super::{FusedGradients, FusedOps};
 
 /// `x·Wᵀ`.
 ///
@@ -43,7 +43,7 @@ pub fn adapted_projection(x: Tensor<2>, weight: Tensor<2>, a: Tensor<2>, b: Tens
     })
 }
 
-/// `a·b`, as a gradient is taken through a projection: `dx = d·W`.
+/// `a·b`, as a gradient is taken through a projection: `dx = d·W`. Of a device without autodiff.
 ///
 /// # Shapes
 /// - `a`: `[N, K]`
@@ -51,7 +51,7 @@ pub fn adapted_projection(x: Tensor<2>, weight: Tensor<2>, a: Tensor<2>, b: Tens
 /// - result: `[N, M]`
 #[must_use]
 pub fn plain_product(a: Tensor<2>, b: Tensor<2>) -> Tensor<2> {
-    Tensor::from_dispatch(Dispatch::plain_product(a.into_dispatch(), b.into_dispatch()))
+    Tensor::from_dispatch(Dispatch::product(a.into_dispatch(), b.into_dispatch()))
 }
 
 /// Shape of `x·Wᵀ`.

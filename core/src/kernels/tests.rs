@@ -20,6 +20,15 @@ fn device() -> Device {
     Device::flex().autodiff()
 }
 
+/// Devices with bodies of their own.
+fn devices() -> Vec<Device> {
+    vec![
+        Device::flex(),
+        #[cfg(feature = "wgpu")]
+        Device::wgpu(burn::tensor::DeviceKind::DefaultDevice),
+    ]
+}
+
 /// Numbers in (-2, 2) without a pattern that a kernel could profit from, none of them 0.
 fn numbers(count: usize, seed: u32) -> Vec<f32> {
     let mut state = seed.wrapping_mul(2_654_435_761).wrapping_add(1);
@@ -66,30 +75,36 @@ fn close(what: &str, actual: &[f32], expected: &[f32]) {
 }
 
 /// Result and gradients of `f` at `inputs`, the result weighed with numbers of its own.
-fn run<const K: usize>(inputs: &[Vec<f32>; K], f: impl Fn([Tensor<1>; K]) -> Tensor<1>) -> Vec<Vec<f32>> {
-    let device = device();
-    let leaves = inputs.each_ref().map(|values| row(values.clone(), &device).require_grad());
+fn run<const K: usize>(
+    device: &Device,
+    inputs: &[Vec<f32>; K],
+    f: impl Fn([Tensor<1>; K]) -> Tensor<1>,
+) -> Vec<Vec<f32>> {
+    let device = &device.clone().autodiff();
+    let leaves = inputs.each_ref().map(|values| row(values.clone(), device).require_grad());
     let y = f(leaves.clone());
-    let weights = row(numbers(y.dims()[0], 99), &device);
+    let weights = row(numbers(y.dims()[0], 99), device);
     let gradients = (y.clone() * weights).sum().backward();
     let mut all = vec![flat(y)];
     all.extend(leaves.iter().map(|leaf| flat(leaf.grad(&gradients).unwrap())));
     all
 }
 
-/// Holds `fused` against `reference`, and against itself on a device without autodiff.
+/// Holds `fused` on every device against `reference` on the processor, with autodiff and without.
 fn agree<const K: usize>(
     what: &str,
     inputs: &[Vec<f32>; K],
     fused: impl Fn([Tensor<1>; K]) -> Tensor<1>,
     reference: impl Fn([Tensor<1>; K]) -> Tensor<1>,
 ) -> Vec<Vec<f32>> {
-    let expected = run(inputs, &reference);
-    for (i, (actual, expected)) in run(inputs, &fused).iter().zip(&expected).enumerate() {
-        close(&format!("{what}, output {i}"), actual, expected);
+    let expected = run(&Device::flex(), inputs, &reference);
+    for device in devices() {
+        for (i, (actual, expected)) in run(&device, inputs, &fused).iter().zip(&expected).enumerate() {
+            close(&format!("{what}, output {i} on {device:?}"), actual, expected);
+        }
+        let predicted = fused(inputs.each_ref().map(|values| row(values.clone(), &device)));
+        close(&format!("{what}, predicting on {device:?}"), &flat(predicted), &expected[0]);
     }
-    let inference = fused(inputs.each_ref().map(|values| row(values.clone(), &Device::flex())));
-    close(&format!("{what}, predicting"), &flat(inference), &expected[0]);
     expected
 }
 
@@ -168,7 +183,7 @@ fn whatever_is_trained_of_an_adapted_projection_gets_the_same_gradient() {
 
 #[test]
 fn rms_norm_equals_its_reference() {
-    for (rows, width) in [(1, 1), (3, 31), (7, 33), (130, 257)] {
+    for (rows, width) in [(1, 1), (3, 31), (7, 33), (130, 257), (2, 2052)] {
         let inputs = [numbers(rows * width, 1), numbers(width, 2)];
         let fused =
             |[x, gain]: [Tensor<1>; 2]| rms_norm(x.reshape([1, rows, width]), gain, EPS).flatten(0, 2);
@@ -188,7 +203,7 @@ fn rms_norm_equals_its_reference() {
 
 #[test]
 fn rotary_equals_its_reference() {
-    for (notes, heads, tokens, width) in [(1, 1, 1, 2), (2, 3, 5, 6), (3, 2, 33, 34)] {
+    for (notes, heads, tokens, width) in [(1, 1, 1, 2), (2, 3, 5, 6), (3, 2, 33, 34), (2, 2, 7, 16)] {
         let tables = |device: &Device| {
             let table = |f: fn(f32) -> f32, seed| {
                 let half = row(numbers(tokens * width / 2, seed), device).reshape([tokens, width / 2]);
@@ -241,6 +256,7 @@ fn attention_equals_its_reference() {
         [2, 6, 2, 33, 0, 4],
         [1, 4, 2, 5, 3, 6],
         [1, 2, 1, 130, 0, 8],
+        [2, 2, 2, 127, 1, 8],
     ] {
         let s = before + t;
         let inputs = [numbers(b * h * t * e, 1), numbers(b * k * s * e, 2), numbers(b * k * s * e, 3)];
@@ -291,8 +307,8 @@ fn cross_entropy_equals_its_reference() {
 
 #[test]
 fn projected_cross_entropy_equals_its_reference() {
-    // The last is more rows than a block has.
-    for (rows, depth, width) in [(1, 3, 2), (5, 31, 33), (515, 9, 67)] {
+    // The third is more rows than a block has on any device.
+    for (rows, depth, width) in [(1, 3, 2), (5, 31, 33), (1027, 9, 67), (7, 8, 1204)] {
         let targets: Vec<i32> = (0..rows).map(|i| i32::try_from(i * 7 % width).unwrap()).collect();
         let table = numbers(width * depth, 8);
         let projection =

@@ -24,10 +24,6 @@ use super::{FusedGradients, FusedOps};
 use product::{Matrix, Threads};
 
 impl FusedOps for Flex {
-    fn plain_product(a: FloatTensor<Self>, b: FloatTensor<Self>) -> FloatTensor<Self> {
-        Self::product(a, b)
-    }
-
     fn projection(x: FloatTensor<Self>, weight: FloatTensor<Self>) -> FloatTensor<Self> {
         Self::product(x, weight.transpose(0, 1))
     }

@@ -68,25 +68,25 @@ struct Case {
 /// Loss, and gradients by name.
 type Computed = (f64, Vec<(String, Vec<f32>)>);
 
+/// Trains by a method on a device in a number format.
+type Run<'a> = &'a dyn Fn(Option<AdapterMethod>, &Device, DType) -> Result<Computed>;
+
 pub(super) fn measure(options: &GradientOptions, seed: u64, plain: &Device) -> Result<Measured> {
     let mut cases = Vec::new();
-    let mut check =
-        |model: &'static str,
-         method: Option<AdapterMethod>,
-         run: &dyn Fn(Option<AdapterMethod>, &Device, DType) -> Result<Computed>| {
-            if !options.methods.is_empty() && !options.methods.contains(&name(method)) {
-                return Ok(());
+    let mut check = |model: &'static str, method: Option<AdapterMethod>, run: Run<'_>| {
+        if !options.methods.is_empty() && !options.methods.contains(&name(method)) {
+            return Ok(());
+        }
+        let expected = run(method, &Device::flex(), DType::F32)?;
+        for (dtype, tolerance) in TOLERANCES {
+            // A base that is itself trained is f32.
+            if plain.supports_dtype(dtype) && (method.is_some() || dtype == DType::F32) {
+                let actual = run(method, plain, dtype)?;
+                cases.push(compare(model, name(method), dtype, tolerance, &expected, &actual));
             }
-            let expected = run(method, &Device::flex(), DType::F32)?;
-            for (dtype, tolerance) in TOLERANCES {
-                // A base that is itself trained is f32.
-                if plain.supports_dtype(dtype) && (method.is_some() || dtype == DType::F32) {
-                    let actual = run(method, plain, dtype)?;
-                    cases.push(compare(model, name(method), dtype, tolerance, &expected, &actual));
-                }
-            }
-            Ok(())
-        };
+        }
+        Ok(())
+    };
     for method in METHODS {
         check("llama", method, &|method, device, dtype| llama(options, method, seed, device, dtype))?;
     }
