@@ -111,7 +111,7 @@ measure matmul 5 "$program" bench matmul --json --device "$device" --dtype "$dty
 # 6. Theirs compiled.
 theirs compiled-paper-1 20 "$batch" --compile
 [ -z "$largest" ] || theirs compiled-best-1 20 "$largest" --compile
-# 7. No room: the message. A processor refuses by arithmetic, a GPU when its driver does.
+# 7. No room: the message, by arithmetic.
 measure out-of-memory 5 "$program" bench train --json --device "$device" --dtype "$dtype" --preset "$preset" \
   --batch 4000000 --seq "$seq" --steps 1 --warmup 0 --anatomy 0
 # 8. Hours of steps, in short: every loss a number, and memory where it was.

@@ -3,6 +3,7 @@
 mod assemble;
 mod bench;
 mod bundles;
+mod gpu;
 mod page;
 mod server;
 mod setup;
@@ -19,6 +20,9 @@ cargo xtask serve    builds the page and serves it, with a bundle of the demo, o
                      [--demo DIR] folder of `clinlora demo`, run if it is not there  [--bundle DIR] another bundle
                      [--release] small and slow to build  [--port N] instead of 8080
 cargo xtask mpi      trains with two processes through MPI, installing it first; also the job script of SLURM
+cargo xtask gpu      the trainer's kernels and gradients on a software Vulkan device, against the processor's
+cargo xtask cuda     a training step's CUDA kernels through NVIDIA's compiler, which Python's pip fetches; wants no GPU
+                     (either builds Burn for GPUs first: 20 minutes, once)
 cargo xtask size     builds the page as it is published and weighs it
 cargo xtask bench web  times the engine in headless Chromium and natively, beside a plain product and the fixed peer
                      [--checked] quick to build  [--seconds N] for each case  [--lengths 32,128] of notes, tokens
@@ -33,6 +37,8 @@ fn main() -> ExitCode {
         ["browser", ..] => suites::browser(&arguments[1..]),
         ["check"] => suites::check(),
         ["mpi"] => suites::mpi(),
+        ["gpu"] => gpu::software(),
+        ["cuda"] => gpu::cuda(),
         ["serve", ..] => page::Serve::parse(&arguments[1..]).and_then(page::Serve::run),
         ["size"] => page::size(),
         ["bench", "web", ..] => bench::Web::parse(&arguments[2..]).and_then(bench::Web::run),

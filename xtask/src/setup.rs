@@ -140,6 +140,40 @@ pub(crate) fn mpi() -> Result<(), String> {
     install(&["libopenmpi-dev", "openmpi-bin", "libclang-dev"], advice)
 }
 
+/// A folder with NVIDIA's run-time compiler, the headers it wants and its assembler: `CUDA_PATH`, or their Python packages,
+/// unpacked into the cache. No GPU is needed, and no driver.
+pub(crate) fn cuda_compiler() -> Result<PathBuf, String> {
+    const PACKAGES: [&str; 5] = [
+        "nvidia-cuda-nvrtc==13.0.88",
+        "nvidia-cuda-nvcc==13.0.88", // for ptxas
+        "nvidia-cuda-runtime==13.0.96",
+        "nvidia-cuda-crt==13.0.88",
+        "nvidia-cuda-cccl==13.0.85",
+    ];
+    if let Some(path) = std::env::var_os("CUDA_PATH") {
+        return Ok(path.into());
+    }
+    let folder = cache().join("cuda-13.0");
+    let path = folder.join("nvidia/cu13");
+    if !path.join("include/crt/mma.h").exists() {
+        let python = std::env::var_os("PYTHON").unwrap_or_else(|| "python3".into());
+        run(Command::new(python)
+            .args(["-m", "pip", "install", "--quiet", "--no-deps", "--target"])
+            .arg(&folder)
+            .args(PACKAGES))
+        .map_err(|e| {
+            format!("{e}\nset CUDA_PATH to an installed CUDA 13, or PYTHON to a Python with pip that reaches a package index")
+        })?;
+    }
+    // Opened by the name without a version.
+    let plain = path.join("lib/libnvrtc.so");
+    if !plain.exists() {
+        std::os::unix::fs::symlink("libnvrtc.so.13", &plain)
+            .map_err(|e| format!("{}: {e}", plain.display()))?;
+    }
+    Ok(path)
+}
+
 /// Installs Debian's packages, or says what to do.
 fn install(packages: &[&str], advice: &str) -> Result<(), String> {
     if output(Command::new("apt-get").arg("--version")).is_none() {

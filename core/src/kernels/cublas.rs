@@ -361,7 +361,7 @@ mod tests {
     /// Largest difference over the largest value.
     fn apart(actual: Tensor<2>, expected: &Tensor<2>) -> f32 {
         let [actual, expected] = [actual, expected.clone()]
-            .map(|x| x.into_data_as::<f32>().to_vec::<f32>().expect("asked for as f32"));
+            .map(|x| x.into_data_as::<f32>().try_to_vec::<f32>().expect("asked for as f32"));
         let largest = expected.iter().fold(0.0f32, |largest, value| largest.max(value.abs()));
         actual.iter().zip(&expected).fold(0.0f32, |worst, (a, e)| worst.max((a - e).abs())) / largest
     }

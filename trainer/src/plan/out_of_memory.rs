@@ -58,12 +58,15 @@ pub(crate) fn caught<T>(device: &Device, step: &Step<'_>, run: impl FnOnce() -> 
     Err(Error::OutOfMemory(step.told(asked_bytes(&said), device::memory_bytes(device))))
 }
 
-/// Refuses a step that `device` cannot have room for.
+/// Refuses a step that `device` cannot have room for. Of a processor the system would end the process, or others, before the
+/// allocator said no. A GPU's runtime does say no, after it has tried kernel after kernel on what it has no room for, for
+/// minutes; there the formula, which is within a tenth, must be sure.
 pub(crate) fn refuse_beforehand(device: &Device, step: &Step<'_>) -> Result<()> {
     let needed = step.arithmetic.memory(step.batch, step.tokens).total;
     let memory = device::memory_bytes(device);
+    let certain = |needed: u64| if device::is_processor(device) { needed } else { needed / 11 * 10 };
     match needed.zip(memory) {
-        Some((needed, (free, _))) if needed > free => {
+        Some((needed, (free, _))) if certain(needed) > free => {
             Err(Error::OutOfMemory(step.told(Some(needed), memory)))
         }
         _ => Ok(()),

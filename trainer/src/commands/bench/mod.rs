@@ -184,10 +184,7 @@ pub fn run(args: &Bench, common: &Common) -> Result<()> {
         tokens: options.seq,
         setting: "--batch",
     };
-    if device::is_processor(device) {
-        // The system would end the process, or others, before the allocator said no.
-        out_of_memory::refuse_beforehand(device, &step)?;
-    }
+    out_of_memory::refuse_beforehand(device, &step)?;
     let measured = caught(device, &step, || {
         measure(options, trains, seed, device, dtype, &config, &arithmetic, matmul_tflops)
     })?;
