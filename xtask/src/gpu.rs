@@ -7,6 +7,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
+use crate::page::target;
 use crate::setup;
 use crate::shell::{cargo, root, run};
 
@@ -52,10 +53,6 @@ pub(crate) fn cuda() -> Result<(), String> {
     cuda.assembles_every_kernel()
 }
 
-fn target() -> PathBuf {
-    std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| root().join("target"), PathBuf::from)
-}
-
 fn program() -> Command {
     Command::new(target().join("release/clinlora"))
 }
@@ -98,8 +95,10 @@ impl StandIn {
     /// What has a program find them.
     fn environment(&self) -> [(&'static str, String); 5] {
         let text = |path: &Path| path.display().to_string();
+        // A toolkit's libraries are in `lib64`, those of the Python packages in `lib`.
+        let libraries = [self.libraries.clone(), self.compiler.join("lib"), self.compiler.join("lib64")];
         [
-            ("LD_LIBRARY_PATH", [text(&self.libraries), text(&self.compiler.join("lib"))].join(":")),
+            ("LD_LIBRARY_PATH", libraries.map(|path| text(&path)).join(":")),
             ("CUDA_PATH", text(&self.compiler)),
             ("XDG_CACHE_HOME", text(&self.libraries.join("cache"))),
             ("CUBECL_CUDA_DUMP_PTX", text(&self.kernels)),

@@ -368,7 +368,7 @@ mod tests {
 
     /// Rows as wide as the driver lays them out without a gap, so that no kernel of Burn's has a part in it.
     #[test]
-    #[ignore = "needs an NVIDIA GPU with CUDA 12.5 and cuBLASLt, or what stands for them in `cargo xtask gpu`"]
+    #[ignore = "needs an NVIDIA GPU with CUDA 12.5 and cuBLASLt, or what stands for them in `cargo xtask cuda`"]
     fn products_equal_the_processor_s() {
         is_available().expect("a GPU, its driver and cuBLASLt");
         let mut rng = ChaCha8Rng::seed_from_u64(1);

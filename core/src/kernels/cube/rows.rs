@@ -91,27 +91,18 @@ pub(super) fn largest_lane<N: Size>(x: Vector<f32, N>) -> f32 {
 /// Sum of what the units of a cube hold, the same to the bit in each and from run to run.
 #[cube]
 pub(super) fn sum_units(x: f32, #[comptime] units: usize) -> f32 {
-    let mut held = Shared::<[f32]>::new_slice(units);
-    let unit = UNIT_POS as usize;
-    held[unit] = x;
-    sync_cube();
-    let mut half = comptime!(units / 2).runtime();
-    while half > 0 {
-        if unit < half {
-            held[unit] = held[unit] + held[unit + half];
-        }
-        sync_cube();
-        half /= 2;
-    }
-    let sum = held[0];
-    // Nobody writes the next sum before all have read this one.
-    sync_cube();
-    sum
+    fold_units(x, units, true)
 }
 
 /// Largest of what the units of a cube hold.
 #[cube]
 pub(super) fn largest_of_units(x: f32, #[comptime] units: usize) -> f32 {
+    fold_units(x, units, false)
+}
+
+/// Half of the units take in the other half, until one is left.
+#[cube]
+fn fold_units(x: f32, #[comptime] units: usize, #[comptime] sums: bool) -> f32 {
     let mut held = Shared::<[f32]>::new_slice(units);
     let unit = UNIT_POS as usize;
     held[unit] = x;
@@ -119,12 +110,17 @@ pub(super) fn largest_of_units(x: f32, #[comptime] units: usize) -> f32 {
     let mut half = comptime!(units / 2).runtime();
     while half > 0 {
         if unit < half {
-            held[unit] = max(held[unit], held[unit + half]);
+            if sums {
+                held[unit] = held[unit] + held[unit + half];
+            } else {
+                held[unit] = max(held[unit], held[unit + half]);
+            }
         }
         sync_cube();
         half /= 2;
     }
-    let largest = held[0];
+    let folded = held[0];
+    // Nobody writes the next values before all have read this one.
     sync_cube();
-    largest
+    folded
 }
